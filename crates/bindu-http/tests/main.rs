@@ -1,0 +1,6 @@
+//! The crate from outside, on real sockets.
+
+mod client;
+mod server;
+mod sse;
+mod support;
