@@ -1,0 +1,4 @@
+//! The transcript runner against a server that answers as each case says.
+
+mod canned;
+mod wire;

@@ -1,0 +1,81 @@
+//! The workspace's own commands: `cargo xtask <command>`.
+#![expect(clippy::print_stdout, reason = "a command line tool talks on its standard output")]
+
+mod ci;
+mod fixtures;
+mod layers;
+mod test;
+mod tidy;
+mod vectors;
+mod wire;
+mod workspace;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The workspace's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every gate and print how long each took.
+    Ci,
+    /// Run all tests, documentation included.
+    Test,
+    /// Check that crates depend on lower layers only, and heavy packages have one owner.
+    Layers,
+    /// Check that every crate is documented and no file is too long or unfinished.
+    Tidy,
+    /// Write the generated fixtures, or compare them.
+    Fixtures(fixtures::Args),
+    /// Run the recorded test vectors.
+    Vectors(vectors::Args),
+    /// Replay the recorded transcripts against running agents.
+    Wire(wire::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    let workspace = Workspace::new();
+    match command {
+        Command::Ci => ci::run(&workspace),
+        Command::Test => test::run(&workspace)?.into_result(),
+        Command::Layers => layers::run(&workspace),
+        Command::Tidy => tidy::run(&workspace),
+        Command::Fixtures(args) => fixtures::run(&workspace, args),
+        Command::Vectors(args) => vectors::run(&workspace, args),
+        Command::Wire(args) => wire::run(&workspace, args),
+    }
+}
+
+/// Prints what is wrong and fails, or says that nothing is.
+fn verdict(what: &str, problems: &[String]) -> anyhow::Result<()> {
+    for problem in problems {
+        println!("{what}: {problem}");
+    }
+    anyhow::ensure!(problems.is_empty(), "{what}: {} problem(s)", problems.len());
+    println!("{what}: ok");
+    Ok(())
+}
+
+/// The folder given, or this one of the repository.
+fn folder_or(workspace: &Workspace, given: Option<&PathBuf>, default: &str) -> PathBuf {
+    given.cloned().unwrap_or_else(|| workspace.root().join(default))
+}
