@@ -2,5 +2,8 @@
 //!
 //! - [`wire`] replays recorded conversations against running agents and compares
 //!   the answers.
+//! - `agents` (feature) are the agents those conversations were held with.
 
+#[cfg(feature = "agents")]
+pub mod agents;
 pub mod wire;

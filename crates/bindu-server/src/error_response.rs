@@ -1,0 +1,217 @@
+//! The one place where an error becomes a JSON-RPC code and an HTTP status.
+//!
+//! What a stranger may not know is logged here and flattened here.
+
+use bindu_http::Body;
+use bindu_protocol::{Code, Dialect, RequestId, Response as RpcResponse, RpcError};
+use bindu_tasks::TaskError;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+/// An error on its way to a caller.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: RpcError,
+    /// The status in the reference's dialect; in A2A's own nearly every error has 200.
+    pub(crate) status: StatusCode,
+}
+
+impl Failure {
+    fn new(code: Code) -> Self {
+        let status = match code {
+            Code::PARSE | Code::INVALID_REQUEST | Code::INVALID_PARAMS => StatusCode::BAD_REQUEST,
+            Code::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+            Code::INTERNAL => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::OK,
+        };
+        Self { error: RpcError::new(code), status }
+    }
+
+    fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The body is no request.
+    pub(crate) fn request(code: Code, reason: &str) -> Self {
+        let mut failure = Self::new(code);
+        failure.error = failure.error.with_data(reason);
+        failure
+    }
+
+    /// The parameters are not what the method takes; `reason` names the member.
+    pub(crate) fn params(reason: &str) -> Self {
+        let mut failure = Self::new(Code::INVALID_PARAMS);
+        failure.error = failure.error.with_data(reason);
+        failure
+    }
+
+    pub(crate) fn method_not_found() -> Self {
+        Self::new(Code::METHOD_NOT_FOUND)
+    }
+
+    pub(crate) fn extended_card() -> Self {
+        Self::new(Code::EXTENDED_CARD_NOT_CONFIGURED)
+    }
+
+    pub(crate) fn streaming() -> Self {
+        let mut failure = Self::new(Code::UNSUPPORTED_OPERATION);
+        failure.error = failure.error.with_message("This agent does not stream");
+        failure
+    }
+
+    pub(crate) fn version(asked: &str) -> Self {
+        let mut failure = Self::request(Code::INVALID_REQUEST, "A2A-Version: only 0.3 is served");
+        tracing::debug!(asked, "a version that is not served");
+        failure.error = failure.error.with_message("This version of A2A is not served here");
+        failure
+    }
+
+    /// Something of ours went wrong. The caller gets a number to ask about.
+    pub(crate) fn internal(what: &(dyn std::error::Error + 'static)) -> Self {
+        let incident = uuid::Uuid::new_v4();
+        tracing::error!(%incident, error = what, "a request failed");
+        let mut failure = Self::new(Code::INTERNAL);
+        failure.error = failure.error.with_data(format!("incident {incident}"));
+        failure
+    }
+
+    /// The same, as the dialects tell it.
+    pub(crate) fn task(error: &TaskError, dialect: Dialect) -> Self {
+        let is_reference = dialect == Dialect::Reference;
+        match error {
+            TaskError::NotFound => Self::new(Code::TASK_NOT_FOUND),
+            TaskError::ContextNotFound => Self::new(Code::CONTEXT_NOT_FOUND),
+            TaskError::ContextBusy => Self::new(Code::CONTEXT_NOT_CANCELABLE),
+            TaskError::Over(state) => {
+                // A2A 0.3 has no code for it, and 1.0 uses the reference's for something else.
+                let code = if is_reference { Code::TASK_IMMUTABLE } else { Code::INVALID_PARAMS };
+                let failure = Self::new(code).with_status(StatusCode::OK);
+                failure.saying(format!(
+                    "The task is {state} and takes no further message; begin a new one that references it"
+                ))
+            }
+            TaskError::NotCancelable(state) => Self::new(Code::TASK_NOT_CANCELABLE)
+                .saying(format!("The task is {state} and cannot be canceled")),
+            TaskError::Working => Self::new(Code::UNSUPPORTED_OPERATION).saying("task is working"),
+            TaskError::Invalid(reason) => {
+                let failure = Self::params(reason);
+                failure.with_status(StatusCode::OK)
+            }
+            TaskError::InvalidWebhook(reason) => {
+                let reason = format!("pushNotificationConfig.url: {reason}");
+                Self::params(&reason).with_status(StatusCode::OK)
+            }
+            TaskError::PushNotSupported => Self::new(Code::PUSH_NOT_SUPPORTED),
+            TaskError::WebhookNotFound => Self::new(Code::TASK_NOT_FOUND)
+                .saying("The task has no such push notification configuration"),
+            TaskError::Busy | TaskError::Closing => Self::new(Code::INTERNAL)
+                .with_status(StatusCode::SERVICE_UNAVAILABLE)
+                .saying(error.to_string()),
+            other => Self::internal(other),
+        }
+    }
+
+    fn saying(mut self, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        self.error = self.error.with_message(message);
+        self
+    }
+
+    /// The response. `dialect` is `None` if the request did not get far enough to have one.
+    pub(crate) fn into_response(self, id: &RequestId, dialect: Dialect) -> Response<Body> {
+        let status = match (dialect, self.status) {
+            (_, unavailable @ StatusCode::SERVICE_UNAVAILABLE) => unavailable,
+            (Dialect::V0_3, _) if self.error.code == Code::PARSE => StatusCode::BAD_REQUEST,
+            (Dialect::V0_3, _) => StatusCode::OK,
+            (_, status) => status,
+        };
+        let body = RpcResponse::<()> { id, outcome: Err(&self.error) };
+        let mut response = json(status, &body);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::params(&reason(&error.to_string()))
+    }
+}
+
+/// A reader's complaint about parameters: the member's path and what is expected there, nothing of
+/// what was sent.
+fn reason(complaint: &str) -> String {
+    let text = complaint.split(" at line ").next().unwrap_or_default();
+    let echo = ["unknown variant", "invalid type", "invalid value", "invalid length"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min();
+    match (echo, text.rfind("expected ")) {
+        (Some(echo), Some(expected)) if expected > echo => {
+            format!("{}{}", &text[..echo], &text[expected..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A JSON response.
+pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response<Body> {
+    match serde_json::to_vec(body) {
+        Ok(body) => bytes(status, "application/json", Bytes::from(body)),
+        Err(error) => {
+            tracing::error!(%error, "a response cannot be written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        }
+    }
+}
+
+/// A plain text response.
+pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<Body> {
+    bytes(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+}
+
+/// A response of one piece.
+pub(crate) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// A body larger than it may be.
+pub(crate) fn too_large() -> Response<Body> {
+    text(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large")
+}
+
+#[cfg(test)]
+mod tests {
+    use bindu_protocol::SendParams;
+
+    use super::*;
+
+    fn complaint(params: &str) -> String {
+        reason(&serde_json::from_str::<SendParams>(params).unwrap_err().to_string())
+    }
+
+    #[test]
+    fn a_complaint_names_the_member_and_echoes_nothing() {
+        assert_eq!(complaint("{}"), "message: is required");
+        assert_eq!(
+            complaint(r#"{"message":{"role":"<script>","messageId":"1","parts":[]}}"#),
+            "message.role: expected one of `user`, `agent`, `system`"
+        );
+        assert_eq!(
+            complaint(r#"{"message":{"role":"user","messageId":"","parts":[]}}"#),
+            "message.messageId: an id must not be empty"
+        );
+        assert_eq!(
+            complaint(
+                r#"{"message":{"role":"user","messageId":"1","parts":[{"kind":"data","data":[]}]}}"#
+            ),
+            "message.parts.data: expected an object"
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! `POST /`: reading a request, choosing its dialect, calling its method.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bindu_http::{Body, ReadBodyError, read_body, sse};
+use bindu_protocol::{
+    Caller, Dialect, Marks, Request as RpcRequest, RequestId, Response as RpcResponse, TaskId,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use jsonrpsee::core::server::{MethodCallback, MethodResponse, Methods};
+use jsonrpsee::types::{Id, Params};
+use jsonrpsee::{ConnectionId, Extensions};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error_response::{Failure, bytes, text, too_large};
+use crate::service::Shared;
+
+/// One call of a method, as its function sees it.
+#[derive(Clone)]
+pub(crate) struct Call(Arc<Inner>);
+
+struct Inner {
+    server: Arc<Shared>,
+    id: RequestId,
+    caller: Caller,
+    body: Bytes,
+    /// Where the parameters are in the body.
+    params: std::ops::Range<usize>,
+    marks: Marks,
+    last_event_id: Option<u64>,
+    trace: Option<Box<str>>,
+    answer: Mutex<Option<Response<Body>>>,
+}
+
+/// What a method's function returns: a response, or what went wrong.
+pub(crate) type Answer = Result<Response<Body>, (Failure, Dialect)>;
+
+impl Call {
+    pub(crate) fn server(&self) -> &Arc<Shared> {
+        &self.0.server
+    }
+
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.0.id
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    pub(crate) fn last_event_id(&self) -> Option<u64> {
+        self.0.last_event_id
+    }
+
+    pub(crate) fn trace(&self) -> Option<Box<str>> {
+        self.0.trace.clone()
+    }
+
+    /// The dialect as far as the request's own marks tell it.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.0.marks {
+            Marks::Certain(dialect) => dialect,
+            Marks::OfTask => Dialect::V0_3,
+        }
+    }
+
+    /// The dialect of a request that reads the same in both: that in which its task was begun. A
+    /// task that is not there is told of in `otherwise`.
+    pub(crate) async fn dialect_of(&self, task: Option<&TaskId>, otherwise: Dialect) -> Dialect {
+        match (self.0.marks, task) {
+            (Marks::Certain(dialect), _) => dialect,
+            (Marks::OfTask, None) => Dialect::V0_3,
+            (Marks::OfTask, Some(id)) => {
+                let task = self.server().tasks.get(self.caller(), id).await;
+                task.map_or(otherwise, |record| record.dialect)
+            }
+        }
+    }
+
+    /// The parameters as a type.
+    pub(crate) fn params<T: DeserializeOwned>(&self) -> Result<T, (Failure, Dialect)> {
+        // The body was read as JSON before, so the range is a text.
+        serde_json::from_slice(&self.0.body[self.0.params.clone()])
+            .map_err(|error| (error.into(), self.dialect()))
+    }
+
+    /// A response with a result.
+    pub(crate) fn result<T: Serialize>(&self, result: &T) -> Answer {
+        let body = RpcResponse { id: self.id(), outcome: Ok(result) };
+        let mut json = Vec::with_capacity(512);
+        match serde_json::to_writer(&mut json, &body) {
+            Ok(()) => Ok(bytes(StatusCode::OK, "application/json", Bytes::from(json))),
+            Err(error) => Err((Failure::internal(&error), self.dialect())),
+        }
+    }
+}
+
+/// Adds a method to the table.
+pub(crate) fn register<F, Fut>(methods: &mut Methods, name: &'static str, method: F)
+where
+    F: Fn(Call) -> Fut + Send + Sync + Copy + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    // jsonrpsee carries the call in and lets the response out as extensions: its own ids and
+    // strings know neither fractions nor streams.
+    let callback =
+        move |_: Id<'static>, _: Params<'static>, _: ConnectionId, _, with: Extensions| {
+            let call = with.get::<Call>().cloned();
+            let answering: futures_util::future::BoxFuture<'static, MethodResponse> =
+                Box::pin(async move {
+                    if let Some(call) = call {
+                        let answer = method(call.clone()).await;
+                        let response = answer.unwrap_or_else(|(failure, dialect)| {
+                            failure.into_response(call.id(), dialect)
+                        });
+                        *call.0.answer.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(response);
+                    }
+                    MethodResponse::notification()
+                });
+            answering
+        };
+    methods
+        .verify_and_insert(name, MethodCallback::Async(Arc::new(callback)))
+        .expect("each method is registered once");
+}
+
+impl Shared {
+    /// Answers `POST /`.
+    pub(crate) async fn call(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = match read_body(body, self.config.max_body_bytes).await {
+            Ok(body) => body,
+            Err(ReadBodyError::TooLarge { .. }) => return too_large(),
+            Err(ReadBodyError::Timeout) => {
+                return text(StatusCode::REQUEST_TIMEOUT, "Request Timeout");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a body was not sent to its end");
+                return text(StatusCode::BAD_REQUEST, "Bad Request");
+            }
+        };
+        let request = match RpcRequest::parse(&body) {
+            Ok(request) => request,
+            Err(error) => {
+                let dialect = self.plain_dialect();
+                let failure = Failure::request(error.code, error.reason);
+                return failure.into_response(&error.id, dialect);
+            }
+        };
+        let marks = Marks::of(self.config.dialect, &request.method, request.params);
+        let dialect = match marks {
+            Marks::Certain(dialect) => dialect,
+            Marks::OfTask => Dialect::V0_3,
+        };
+        if let Some(asked) = foreign_version(&head.headers) {
+            return Failure::version(asked).into_response(&request.id, dialect);
+        }
+        if !request.expects_answer {
+            let reason = "id: is required; notifications are not supported";
+            let failure = Failure::request(bindu_protocol::Code::INVALID_REQUEST, reason);
+            return failure.into_response(&request.id, dialect);
+        }
+        let Some(MethodCallback::Async(method)) = self.methods.method(&request.method) else {
+            return Failure::method_not_found().into_response(&request.id, dialect);
+        };
+        let method = Arc::clone(method);
+        let params = range_of(&body, request.params);
+        let (body, params) = match params {
+            Some(params) => (body.clone(), params),
+            None => (Bytes::from_static(b"{}"), 0..2),
+        };
+        let call = Call(Arc::new(Inner {
+            server: Arc::clone(self),
+            id: request.id,
+            caller: head.extensions.get::<Caller>().cloned().unwrap_or_default(),
+            body,
+            params,
+            marks,
+            last_event_id: sse::parse_last_event_id(&head.headers).ok().flatten(),
+            trace: traceparent(&head.headers),
+            answer: Mutex::default(),
+        }));
+        let mut with = Extensions::new();
+        with.insert(call.clone());
+        method(Id::Null, Params::new(None), ConnectionId(0), usize::MAX, with).await;
+        let answer = call.0.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        answer.unwrap_or_else(|| text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
+    }
+
+    /// The dialect of a request that is none.
+    fn plain_dialect(&self) -> Dialect {
+        match Marks::of(self.config.dialect, "", "{}") {
+            Marks::Certain(dialect) => dialect,
+            Marks::OfTask => Dialect::V0_3,
+        }
+    }
+}
+
+/// Where `part` is inside `whole`; `None` if it is a text of its own.
+fn range_of(whole: &Bytes, part: &str) -> Option<std::ops::Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let end = start.checked_add(part.len())?;
+    (end <= whole.len()).then_some(start..end)
+}
+
+/// The version that the caller asks for, if it is one that is not served.
+fn foreign_version(headers: &HeaderMap) -> Option<&str> {
+    let asked = headers.get("A2A-Version")?.to_str().unwrap_or("unreadable").trim();
+    let is_ours = asked.is_empty() || asked == "0.3" || asked.starts_with("0.3.");
+    (!is_ours).then_some(asked)
+}
+
+/// The W3C trace context of a request, if it has the form of one.
+fn traceparent(headers: &HeaderMap) -> Option<Box<str>> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let is_hex =
+        |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut fields = value.split('-');
+    let is_one = is_hex(fields.next()?, 2)
+        && is_hex(fields.next()?, 32)
+        && is_hex(fields.next()?, 16)
+        && is_hex(fields.next()?, 2);
+    (is_one && value.len() <= 128).then(|| value.into())
+}

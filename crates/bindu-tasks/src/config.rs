@@ -1,0 +1,44 @@
+//! How the engine behaves.
+
+use std::time::Duration;
+
+use bindu_protocol::PushConfig;
+
+/// How the engine behaves; every member has a default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a run has its task before it must renew.
+    pub lease: Duration,
+    /// How many runs a task may begin before it fails as lost.
+    pub max_attempts: u32,
+    /// How many writes a follower may fall behind before it is told so and must resume.
+    pub stream_backlog: usize,
+    /// The longest list that one call answers with.
+    pub max_page: usize,
+    /// How much text a task's history may hold, in bytes, before further messages are refused.
+    pub history_max_bytes: usize,
+    /// How many webhooks a task may have.
+    pub max_webhooks: usize,
+    /// Whether a handler sees the earlier tasks of its context.
+    pub context_history: bool,
+    /// How many earlier tasks of its context a handler sees at most.
+    pub max_earlier_tasks: usize,
+    /// Where tasks without a webhook of their own are posted to.
+    pub global_webhook: Option<PushConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            max_attempts: 5,
+            stream_backlog: 1024,
+            max_page: 1000,
+            history_max_bytes: 8 * 1024 * 1024,
+            max_webhooks: 16,
+            context_history: false,
+            max_earlier_tasks: 10,
+            global_webhook: None,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! A message comes in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bindu_protocol::{
+    Caller, ContextId, Dialect, JsonObject, Message, PushConfig, PushConfigId, Role, Task, TaskId,
+    TaskState, TaskStatus, Timestamp,
+};
+use bindu_storage::{
+    Birth, Change, Committed, EventBody, Hold, Once, OutboxBody, Record, StorageError, Version,
+    Webhook,
+};
+
+use crate::follow::Follow;
+use crate::tasks::MAX_RACES;
+use crate::{TaskError, Tasks};
+
+/// How long a message sent without a task id is recognised again.
+const ONCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The metadata key that only the payment side may set.
+const PAYMENT_KEY: &str = "_payment_context";
+
+/// A message and how it is to be handled.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The message.
+    pub message: Message,
+    /// A webhook to tell of the task's changes.
+    pub push: Option<PushConfig>,
+    /// The dialect of the request: the task's, if it begins with this message.
+    pub dialect: Dialect,
+    /// Whether a task id that names no task begins one of that id. If not, it is an error.
+    pub may_name_task: bool,
+    /// The W3C `traceparent` of the request.
+    pub trace: Option<Box<str>>,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The task as the message left it, or as it is if the message was a repeat.
+    pub record: Arc<Record>,
+    /// The version before the message: a stream begins after it.
+    pub before: Version,
+    /// Whether the same message came before; nothing was changed then.
+    pub repeated: bool,
+}
+
+impl Tasks {
+    /// Begins a task with a message, or continues one.
+    ///
+    /// # Errors
+    ///
+    /// * [`TaskError::NotFound`]: the message names a task that the caller does not have.
+    /// * [`TaskError::ContextNotFound`]: it names a context of somebody else.
+    /// * [`TaskError::Over`], [`TaskError::Working`]: the task takes no message now.
+    /// * [`TaskError::Invalid`]: the context is not the task's, or the message id was used for
+    ///   another message.
+    /// * [`TaskError::InvalidWebhook`], [`TaskError::PushNotSupported`]: about `push`.
+    /// * [`TaskError::Busy`], [`TaskError::Closing`]: not now.
+    ///
+    /// In all of these nothing is stored.
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        submission: Submission,
+    ) -> Result<Submitted, TaskError> {
+        let (submitted, run) = self.store(caller, submission, None).await?;
+        if let Some((committed, trace)) = run {
+            self.enqueue(&committed, trace).await?;
+        }
+        Ok(submitted)
+    }
+
+    /// Like [`submit`](Self::submit), then waits until the task has ended or needs its caller, for
+    /// `patience` at most; answers with the task as it is then.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub async fn submit_and_wait(
+        &self,
+        caller: &Caller,
+        submission: Submission,
+        patience: Duration,
+    ) -> Result<Submitted, TaskError> {
+        // Whoever waits must listen before anything happens, so the id is chosen first.
+        let id = submission.message.task_id.clone().unwrap_or_else(TaskId::random);
+        let mut waiter = self.0.hub.wait(&id);
+        let (mut submitted, run) = self.store(caller, submission, Some(id.clone())).await?;
+        if let Some((committed, trace)) = run {
+            self.enqueue(&committed, trace).await?;
+        }
+        if submitted.record.task.id != id {
+            // A repeat of a message that made another task.
+            waiter = self.0.hub.wait(&submitted.record.task.id);
+        }
+        if submitted.repeated {
+            // It may have settled before anybody listened.
+            submitted.record = self.get(caller, &submitted.record.task.id).await?;
+            if submitted.record.task.status.state.is_settled() {
+                return Ok(submitted);
+            }
+        }
+        match tokio::time::timeout(patience, waiter.settled()).await {
+            Ok(Some(record)) => submitted.record = record,
+            Ok(None) => return Err(TaskError::NotFound),
+            Err(_) => submitted.record = self.get(caller, &submitted.record.task.id).await?,
+        }
+        Ok(submitted)
+    }
+
+    /// Like [`submit`](Self::submit), and follows the task from this message on.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub async fn submit_and_follow(
+        &self,
+        caller: &Caller,
+        submission: Submission,
+    ) -> Result<Follow, TaskError> {
+        let (submitted, run) = self.store(caller, submission, None).await?;
+        let follow = Follow::new(
+            self.clone(),
+            Arc::clone(&submitted.record),
+            submitted.before.0,
+            submitted.record.version.0,
+        );
+        if let Some((committed, trace)) = run {
+            self.enqueue(&committed, trace).await?;
+        }
+        Ok(follow)
+    }
+
+    /// Stores the message, and says what is to be queued. A message without a task id begins task
+    /// `fresh`, or one of a random id.
+    async fn store(
+        &self,
+        caller: &Caller,
+        mut submission: Submission,
+        fresh: Option<TaskId>,
+    ) -> Result<(Submitted, Option<Run>), TaskError> {
+        if self.is_closing() {
+            return Err(TaskError::Closing);
+        }
+        let message = &mut submission.message;
+        message.role = Role::User;
+        strip_payment(message);
+        let webhook = match submission.push.take() {
+            Some(config) => Some(self.check_webhook(config, submission.dialect).await?),
+            None => None,
+        };
+        let named = submission.message.task_id.is_some();
+        for _ in 0..MAX_RACES {
+            let record = match &submission.message.task_id {
+                Some(id) => self.load(id).await?,
+                None => None,
+            };
+            let stored = match record {
+                Some(record) => {
+                    if !caller.may_see(&record.owner) {
+                        return Err(TaskError::NotFound);
+                    }
+                    if let Some(repeat) = self.check(&record, &submission.message)? {
+                        return Ok((repeat, None));
+                    }
+                    self.proceed(&record, submission.message.clone(), webhook.clone()).await
+                }
+                None if named && !submission.may_name_task => return Err(TaskError::NotFound),
+                None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
+                None => self.create(caller, &submission, webhook.clone(), fresh.clone()).await,
+            };
+            match stored {
+                Ok(committed) => {
+                    let before = Version(
+                        committed
+                            .events
+                            .first()
+                            .map_or(committed.record.version.0, |first| first.seq - 1),
+                    );
+                    let submitted = Submitted {
+                        record: Arc::clone(&committed.record),
+                        before,
+                        repeated: false,
+                    };
+                    return Ok((submitted, Some((committed, submission.trace))));
+                }
+                Err(StorageError::Conflict(_)) if named => {}
+                Err(StorageError::Repeated(id)) => {
+                    let record = self.get(caller, &id).await?;
+                    return match find(&record, &submission.message) {
+                        Some(true) => Ok((repeat_of(record), None)),
+                        _ => Err(reused()),
+                    };
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TaskError::Busy)
+    }
+
+    /// Whether a message may continue a task; `Some` if it already has.
+    fn check(
+        &self,
+        record: &Arc<Record>,
+        message: &Message,
+    ) -> Result<Option<Submitted>, TaskError> {
+        if message.context_id.as_ref().is_some_and(|context| *context != record.task.context_id) {
+            return Err(TaskError::Invalid(
+                "message.contextId: is not the context of this task; leave it out".into(),
+            ));
+        }
+        match find(record, message) {
+            Some(true) => return Ok(Some(repeat_of(Arc::clone(record)))),
+            Some(false) => return Err(reused()),
+            None => {}
+        }
+        let state = record.task.status.state;
+        if state.is_terminal() {
+            return Err(TaskError::Over(state));
+        }
+        if !state.can_become(TaskState::Submitted) {
+            return Err(TaskError::Working);
+        }
+        let held: usize = record.task.history.iter().map(|message| weight(message)).sum();
+        if held + weight(message) > self.0.config.history_max_bytes {
+            return Err(TaskError::Invalid(format!(
+                "the history of this task would be longer than {} bytes; begin a new task that references it",
+                self.0.config.history_max_bytes
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Continues a task that waits for its caller.
+    async fn proceed(
+        &self,
+        record: &Record,
+        mut message: Message,
+        webhook: Option<Webhook>,
+    ) -> Result<Committed, StorageError> {
+        message.task_id = Some(record.task.id.clone());
+        message.context_id = Some(record.task.context_id.clone());
+        let at = Timestamp::now();
+        if let Some(webhook) = webhook {
+            self.0.storage.set_webhook(&record.task.id, webhook).await?;
+        }
+        let events = vec![
+            EventBody::Message(Arc::new(message)),
+            EventBody::Status(TaskStatus::new(TaskState::Submitted, at)),
+        ];
+        let mut task = Task::clone(&record.task);
+        for event in &events {
+            event.apply(&mut task);
+        }
+        self.commit(Change {
+            task: Arc::new(task),
+            expected: Some(record.version),
+            birth: None,
+            hold: Hold::Outside,
+            outbox: vec![OutboxBody::Run { version: Version(record.version.0 + 2) }],
+            events,
+            at,
+            once: None,
+        })
+        .await
+    }
+
+    /// Begins a task.
+    async fn create(
+        &self,
+        caller: &Caller,
+        submission: &Submission,
+        webhook: Option<Webhook>,
+        fresh: Option<TaskId>,
+    ) -> Result<Committed, StorageError> {
+        let mut message = submission.message.clone();
+        let named = message.task_id.is_some();
+        let id = message.task_id.or(fresh).unwrap_or_else(TaskId::random);
+        message.task_id = Some(id.clone());
+        let context_id = message.context_id.get_or_insert_with(ContextId::random).clone();
+        let at = Timestamp::now();
+        let owner = caller.owner();
+        let once = (!named && owner.name().is_some()).then(|| Once {
+            owner: owner.clone(),
+            message: message.id.clone(),
+            until: (std::time::SystemTime::now() + ONCE).into(),
+        });
+        let task = Arc::new(Task {
+            id,
+            context_id,
+            status: TaskStatus::new(TaskState::Submitted, at),
+            history: vec![Arc::new(message)],
+            artifacts: Vec::new(),
+            metadata: None,
+        });
+        self.commit(Change {
+            task: Arc::clone(&task),
+            expected: None,
+            birth: Some(Birth {
+                owner,
+                dialect: submission.dialect,
+                webhooks: webhook.into_iter().collect(),
+            }),
+            hold: Hold::Outside,
+            events: vec![EventBody::Snapshot(task)],
+            at,
+            outbox: vec![OutboxBody::Run { version: Version(1) }],
+            once,
+        })
+        .await
+    }
+
+    /// Checks a webhook before anything is stored, and gives it an id.
+    pub(crate) async fn check_webhook(
+        &self,
+        mut config: PushConfig,
+        dialect: Dialect,
+    ) -> Result<Webhook, TaskError> {
+        let pushes = self.0.pushes.as_ref().ok_or(TaskError::PushNotSupported)?;
+        pushes.check(&config.url).await?;
+        config.id.get_or_insert_with(PushConfigId::random);
+        Ok(Webhook { config, dialect })
+    }
+}
+
+type Run = (Committed, Option<Box<str>>);
+
+fn repeat_of(record: Arc<Record>) -> Submitted {
+    Submitted { before: record.version, record, repeated: true }
+}
+
+fn reused() -> TaskError {
+    TaskError::Invalid("message.messageId: was used for another message; choose a new one".into())
+}
+
+/// Whether a task's history has this message: `Some(true)`, or another of the same id.
+fn find(record: &Record, message: &Message) -> Option<bool> {
+    let is_same = |stored: &&Arc<Message>| stored.role == Role::User && stored.id == message.id;
+    let stored = record.task.history.iter().find(is_same)?;
+    let empty = |map: &Option<JsonObject>| map.clone().filter(|map| !map.is_empty());
+    Some(
+        stored.parts == message.parts
+            && stored.reference_task_ids == message.reference_task_ids
+            && stored.extensions == message.extensions
+            && empty(&stored.metadata) == empty(&message.metadata),
+    )
+}
+
+/// Nobody but the payment side may say what was paid.
+fn strip_payment(message: &mut Message) {
+    if let Some(metadata) = &message.metadata
+        && metadata.as_str().contains(PAYMENT_KEY)
+    {
+        let mut map = metadata.to_map();
+        map.remove(PAYMENT_KEY);
+        message.metadata = Some(map.into());
+    }
+}
+
+/// About how many bytes of text a message holds.
+fn weight(message: &Message) -> usize {
+    use bindu_protocol::Content;
+    let part = |part: &bindu_protocol::Part| match &part.content {
+        Content::Text(text) => text.len(),
+        Content::File { file, .. } => file.bytes.as_ref().map_or(0, String::len),
+        Content::Data { data, .. } => data.as_str().len(),
+        _ => 0,
+    };
+    let metadata = message.metadata.as_ref().map_or(0, |map| map.as_str().len());
+    metadata + message.parts.iter().map(part).sum::<usize>()
+}

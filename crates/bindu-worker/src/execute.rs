@@ -1,0 +1,253 @@
+//! One run: the handler's view, its answer, and what is stored of it.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+
+use bindu_agent::{
+    ArtifactDraft, Chunk, ChunkStream, Collected, Completed, HandlerError, Reply, Turn, TurnParts,
+};
+use bindu_protocol::{Artifact, Part, TaskState};
+use bindu_tasks::{Outcome, Run, TaskError, Tasks};
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::sign::sign_parts;
+use crate::worker::Shared;
+
+/// How many chunks are stored together when a handler makes them faster than they are stored.
+const CHUNKS: usize = 64;
+
+/// What stands before the reason of a failure in the agent's last message.
+const FAILED: &str = "Task execution failed";
+
+/// How a run ended.
+pub(crate) enum Ended {
+    /// Its outcome is stored.
+    Stored,
+    /// The task was canceled or taken over; there is nothing to store.
+    Lost,
+    /// Its outcome could not be stored; the task is still ours on paper.
+    Unstored(TaskError),
+}
+
+/// Why a handler brought no answer.
+enum Stopped {
+    /// The task was canceled, or the run has lost it.
+    Cancelled,
+    /// It took too long.
+    TimedOut,
+    /// The process ends.
+    Draining,
+}
+
+pub(crate) async fn execute(shared: &Shared, mut run: Run) -> Ended {
+    let outcome = match answer(shared, &mut run).await {
+        Ok(outcome) => outcome,
+        Err(Stopped::Cancelled) => return Ended::Lost,
+        Err(Stopped::TimedOut) => failure("the handler took longer than it may"),
+        Err(Stopped::Draining) => failure("the agent was shut down before the task was done"),
+    };
+    match run.finish(outcome).await {
+        Ok(_) => Ended::Stored,
+        Err(TaskError::RunLost) => Ended::Lost,
+        Err(error) => Ended::Unstored(error),
+    }
+}
+
+/// Asks the handler, and turns its answer into what is stored.
+async fn answer(shared: &Shared, run: &mut Run) -> Result<Outcome, Stopped> {
+    let deadline = shared.config.task_timeout.map(|limit| Instant::now() + limit);
+    let turn = match turn(shared, run, deadline).await {
+        Ok(turn) => turn,
+        Err(error) => {
+            tracing::error!(task = %run.record().task.id, %error, "the past could not be read");
+            return Ok(failure("the conversation could not be read"));
+        }
+    };
+    let asked = AssertUnwindSafe(shared.handler.handle(turn)).catch_unwind();
+    let reply = match guard(shared, run, deadline, asked).await? {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(error)) => return Ok(shared.refusal(run, &error)),
+        Err(panic) => return Ok(shared.panicked(run, &*panic)),
+    };
+    match reply {
+        Reply::Stream(chunks) => stream(shared, run, deadline, chunks).await,
+        whole => Ok(shared.outcome(whole, Vec::new())),
+    }
+}
+
+/// What the handler is given.
+async fn turn(shared: &Shared, run: &Run, deadline: Option<Instant>) -> Result<Turn, TaskError> {
+    let record = run.record();
+    let past = shared.tasks.conversation(record).await?;
+    let own = &record.task.history;
+    let mut messages = Vec::with_capacity(past.earlier.len() + own.len() + 1);
+    messages.extend(shared.config.instructions.iter().cloned());
+    messages.extend(past.earlier);
+    messages.extend(own.iter().cloned());
+    Ok(Turn::new(TurnParts {
+        caller: Tasks::caller_of(record),
+        metadata: record.task.metadata.clone(),
+        references: past.references,
+        cancel: run.cancellation().clone(),
+        deadline,
+        ..TurnParts::new(record.task.id.clone(), record.task.context_id.clone(), messages)
+    }))
+}
+
+/// Waits for `work`, keeps the lease meanwhile, and gives up when the run is stopped.
+async fn guard<T>(
+    shared: &Shared,
+    run: &Run,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Result<T, Stopped> {
+    let mut work = pin!(work);
+    let mut renewed = Instant::now();
+    loop {
+        tokio::select! {
+            // The work first: one that is ready at once costs no timer. Whether its result still
+            // counts, the store decides.
+            biased;
+            done = &mut work => return Ok(done),
+            () = run.cancellation().cancelled() => {
+                return Err(if shared.is_draining() { Stopped::Draining } else { Stopped::Cancelled });
+            }
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                return Err(Stopped::TimedOut);
+            }
+            () = sleep(shared.config.heartbeat) => match run.renew().await {
+                Ok(()) => renewed = Instant::now(),
+                Err(TaskError::RunLost) => return Err(Stopped::Cancelled),
+                // Two beats without an answer: stop before somebody else may begin.
+                Err(_) if renewed.elapsed() >= shared.config.heartbeat * 2 => {
+                    return Err(Stopped::Cancelled);
+                }
+                Err(error) => {
+                    tracing::warn!(task = %run.record().task.id, %error, "a lease was not renewed");
+                }
+            },
+        }
+    }
+}
+
+/// Stores and shows chunks as they come; the whole is their concatenation.
+async fn stream(
+    shared: &Shared,
+    run: &mut Run,
+    deadline: Option<Instant>,
+    chunks: ChunkStream,
+) -> Result<Outcome, Stopped> {
+    // What is ready is stored together, so that a fast handler does not wait for the store.
+    let mut ready = AssertUnwindSafe(chunks).catch_unwind().ready_chunks(CHUNKS);
+    let mut collected = Collected::default();
+    let mut end = None;
+    while end.is_none() {
+        let Some(batch) = guard(shared, run, deadline, ready.next()).await? else { break };
+        let mut pieces = Vec::with_capacity(batch.len());
+        for chunk in batch {
+            match chunk {
+                Ok(Ok(Chunk::End(reply))) => end = Some(shared.outcome(reply, Vec::new())),
+                Ok(Ok(chunk)) => {
+                    collected.push(&chunk);
+                    pieces.extend(parts_of(chunk));
+                }
+                Ok(Err(error)) => end = Some(shared.refusal(run, &error)),
+                Err(panic) => end = Some(shared.panicked(run, &*panic)),
+            }
+            if end.is_some() {
+                break;
+            }
+        }
+        if !pieces.is_empty() {
+            match run.chunks(pieces).await {
+                Ok(()) => {}
+                Err(TaskError::RunLost) => return Err(Stopped::Cancelled),
+                Err(error) => {
+                    tracing::error!(task = %run.record().task.id, %error, "a chunk is lost");
+                    return Ok(failure("a part of the answer could not be stored"));
+                }
+            }
+        }
+    }
+    let parts = collected.into_parts();
+    Ok(match end {
+        None => {
+            let parts = if parts.is_empty() { vec![Part::text("")] } else { parts };
+            shared.outcome(Reply::parts(parts), Vec::new())
+        }
+        // What went out before a question or a failure is a result all the same.
+        Some(mut end) if !parts.is_empty() => {
+            let draft = ArtifactDraft::new("result", parts);
+            end.artifacts.insert(0, shared.artifact(draft));
+            end
+        }
+        Some(end) => end,
+    })
+}
+
+fn parts_of(chunk: Chunk) -> Option<Vec<Part>> {
+    match chunk {
+        Chunk::Text(text) => Some(vec![Part::text(text)]),
+        Chunk::Parts(parts) if !parts.is_empty() => Some(parts),
+        _ => None,
+    }
+}
+
+fn failure(reason: &str) -> Outcome {
+    Outcome {
+        state: TaskState::Failed,
+        message: Some(vec![Part::text(format!("{FAILED}: {reason}"))]),
+        artifacts: Vec::new(),
+        metadata: None,
+    }
+}
+
+impl Shared {
+    fn artifact(&self, draft: ArtifactDraft) -> Artifact {
+        let mut artifact = Artifact::new("result", draft.parts);
+        if let Some(name) = draft.name {
+            artifact.name = Some(name);
+        }
+        artifact.description = draft.description;
+        artifact.metadata = draft.metadata;
+        if let Some(identity) = &self.identity {
+            sign_parts(&mut artifact.parts, identity.key(), &self.config.signature_key);
+        }
+        artifact
+    }
+
+    fn outcome(&self, reply: Reply, mut artifacts: Vec<Artifact>) -> Outcome {
+        let (state, message, metadata) = match reply {
+            Reply::Completed(Completed { message, artifacts: drafts }) => {
+                artifacts.extend(drafts.into_iter().map(|draft| self.artifact(draft)));
+                (TaskState::Completed, message, None)
+            }
+            Reply::Paused { state, message, metadata, .. } => (state, message, metadata),
+            Reply::Ended { state, reason, .. } => (state, vec![Part::text(reason)], None),
+            _ => return failure("the handler answered with a stream inside a stream"),
+        };
+        Outcome { state, message: Some(message), artifacts, metadata }
+    }
+
+    /// The outcome of a handler that returned an error.
+    fn refusal(&self, run: &Run, error: &HandlerError) -> Outcome {
+        tracing::info!(task = %run.record().task.id, %error, "the handler failed");
+        if self.config.redact_errors {
+            return failure("the agent keeps the reason to itself");
+        }
+        failure(&error.to_string())
+    }
+
+    /// The outcome of a handler that panicked. What it said stays in the log.
+    fn panicked(&self, run: &Run, panic: &(dyn Any + Send)) -> Outcome {
+        let said = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(task = %run.record().task.id, said, "the handler panicked");
+        failure("the handler panicked")
+    }
+}

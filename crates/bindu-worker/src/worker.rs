@@ -1,0 +1,196 @@
+//! The loop: take a job, run it, say that it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bindu_agent::AnyHandler;
+use bindu_did::key_dir::Identity;
+use bindu_scheduler::{Delivered, SchedulerError};
+use bindu_tasks::Tasks;
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Config;
+use crate::execute::{Ended, execute};
+
+/// How long a slot waits after its queue failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Runs an agent's tasks: so many at once as the [`Config`] says, each context's in order.
+///
+/// Nothing that a message, a handler or a queue entry holds ends the worker: a handler that
+/// panics fails its own task only.
+#[derive(Clone, Debug)]
+pub struct Worker(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) tasks: Tasks,
+    pub(crate) handler: AnyHandler,
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) config: Config,
+    busy: AtomicUsize,
+    alive: AtomicUsize,
+    draining: AtomicBool,
+    stop: CancellationToken,
+    slots: TaskTracker,
+}
+
+impl Worker {
+    /// Starts a worker on the present tokio runtime. With an identity, every part of every artifact is
+    /// signed with its key.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn start(
+        tasks: Tasks,
+        handler: AnyHandler,
+        identity: Option<Arc<Identity>>,
+        config: Config,
+    ) -> Self {
+        let slots = config.concurrency.max(1);
+        let worker = Self(Arc::new(Shared {
+            tasks,
+            handler,
+            identity,
+            config,
+            busy: AtomicUsize::new(0),
+            alive: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            slots: TaskTracker::new(),
+        }));
+        for _ in 0..slots {
+            let shared = Arc::clone(&worker.0);
+            worker.0.alive.fetch_add(1, Ordering::SeqCst);
+            worker.0.slots.spawn(async move {
+                let _alive = Leaving(&shared.alive);
+                shared.work().await;
+            });
+        }
+        worker
+    }
+
+    /// How many tasks are running now.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.0.busy.load(Ordering::SeqCst)
+    }
+
+    /// How many tasks can run at once.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.0.config.concurrency.max(1)
+    }
+
+    /// Whether every slot is there to take jobs. `false` also once a drain has begun.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.0.alive.load(Ordering::SeqCst) == self.capacity() && !self.0.stop.is_cancelled()
+    }
+
+    /// Takes no more jobs, waits for the running ones for `patience` at most, stops those that
+    /// are left, and settles what still waits in a queue that dies with this process: such tasks
+    /// fail with a message that says so.
+    pub async fn drain(&self, patience: Duration) {
+        let shared = &self.0;
+        shared.stop.cancel();
+        shared.slots.close();
+        if tokio::time::timeout(patience, shared.slots.wait()).await.is_err() {
+            shared.draining.store(true, Ordering::SeqCst);
+            shared.tasks.cancel_runs();
+            shared.slots.wait().await;
+        }
+        shared.draining.store(true, Ordering::SeqCst);
+        while let Some(Ok(delivered)) = shared.tasks.scheduler().pull().now_or_never() {
+            shared.abandon(&delivered).await;
+        }
+    }
+}
+
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    /// One slot: runs one task at a time until the worker stops.
+    async fn work(&self) {
+        let scheduler = self.tasks.scheduler();
+        loop {
+            let delivered = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                delivered = scheduler.pull() => delivered,
+            };
+            match delivered {
+                Ok(delivered) => {
+                    self.busy.fetch_add(1, Ordering::SeqCst);
+                    let _busy = Leaving(&self.busy);
+                    self.run(&delivered).await;
+                }
+                Err(SchedulerError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be read");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Runs one job, and tells the queue how it went.
+    async fn run(&self, delivered: &Delivered) {
+        let id = &delivered.job.task;
+        let scheduler = self.tasks.scheduler();
+        let told = match self.tasks.begin(id).await {
+            // Gone, over, or in other hands: there is nothing to do.
+            Ok(None) => scheduler.ack(delivered).await,
+            Ok(Some(run)) => match execute(self, run).await {
+                Ended::Stored | Ended::Lost => scheduler.ack(delivered).await,
+                Ended::Unstored(error) => {
+                    tracing::error!(task = %id, %error, "an outcome could not be stored");
+                    scheduler.release(delivered).await
+                }
+            },
+            Err(error) => {
+                tracing::warn!(task = %id, %error, "a task could not be taken");
+                tokio::time::sleep(AFTER_FAILURE).await;
+                scheduler.release(delivered).await
+            }
+        };
+        if let Err(error) = told {
+            tracing::warn!(task = %id, %error, "the queue could not be told");
+        }
+    }
+
+    /// Ends a task that this process accepted and nobody will ever run.
+    async fn abandon(&self, delivered: &Delivered) {
+        match self.tasks.begin(&delivered.job.task).await {
+            Ok(Some(run)) => {
+                run.cancellation().cancel();
+                if let Ended::Unstored(error) = execute(self, run).await {
+                    tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(task = %delivered.job.task, %error, "a task is abandoned")
+            }
+        }
+        if let Err(error) = self.tasks.scheduler().ack(delivered).await {
+            tracing::warn!(task = %delivered.job.task, %error, "the queue could not be told");
+        }
+    }
+
+    /// Whether runs that are stopped now are stopped because the process ends.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,442 @@
+//! An agent put together: its parts made, joined, started and ended.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bindu_agent::skills::{Skill, SkillSet};
+use bindu_agent::{AnyHandler, Handler};
+use bindu_did::key_dir::{self, Identity, KeyPassword};
+use bindu_http::server::{Server, Shutdown};
+use bindu_protocol::{Message, Part, PushConfig, Role};
+use bindu_scheduler::{MemoryScheduler, Scheduler};
+use bindu_server::{AgentServer, Builder, Metrics, Profile, Workers};
+use bindu_storage::{MemoryStore, Storage};
+use bindu_tasks::{PushSettings, Pushes, Tasks};
+use bindu_worker::Worker;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::config::{AgentConfig, ConfigError, Resolved, SkillSource};
+use crate::settings::Settings;
+use crate::{StartError, card, logging};
+
+/// How long open requests may take to end once the work is drained.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// An agent that has not started yet.
+///
+/// ```no_run
+/// use bindu::{Agent, AgentConfig, Reply, Turn};
+///
+/// let echo = async |turn: Turn| Ok(Reply::text(turn.text()));
+/// Agent::builder(AgentConfig::new("ann@example.com", "echo"), echo).serve()?;
+/// # Ok::<(), bindu::StartError>(())
+/// ```
+#[derive(Debug)]
+pub struct Agent {
+    config: AgentConfig,
+    handler: AnyHandler,
+    settings: Option<Settings>,
+    base: PathBuf,
+    storage: Option<Arc<dyn Storage>>,
+    scheduler: Option<Arc<dyn Scheduler>>,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Agent {
+    /// Begins an agent of a handler.
+    #[must_use]
+    pub fn builder(config: AgentConfig, handler: impl Handler) -> Self {
+        Self {
+            config,
+            handler: AnyHandler::new(handler),
+            settings: None,
+            base: PathBuf::from("."),
+            storage: None,
+            scheduler: None,
+            identity: None,
+        }
+    }
+
+    /// Uses these settings instead of those of the environment.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// The directory that relative paths start from: of skills, and of the key directory `.bindu`.
+    /// By default the working directory.
+    #[must_use]
+    pub fn directory(mut self, base: impl Into<PathBuf>) -> Self {
+        self.base = base.into();
+        self
+    }
+
+    /// Keeps tasks in a store of the caller's choice.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = Some(storage);
+        self
+    }
+
+    /// Hands out work by a queue of the caller's choice.
+    #[must_use]
+    pub fn scheduler(mut self, scheduler: Arc<dyn Scheduler>) -> Self {
+        self.scheduler = Some(scheduler);
+        self
+    }
+
+    /// Uses this identity instead of the one in the key directory.
+    #[must_use]
+    pub fn identity(mut self, identity: Arc<Identity>) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Starts the agent and serves until the process is told to end (SIGINT or SIGTERM), then
+    /// drains: no new work, what runs is finished, then connections are closed. A second signal
+    /// ends the process at once.
+    ///
+    /// Makes an async runtime of its own, and sets up logging; do not call it from async code.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: nothing was served.
+    pub fn serve(mut self) -> Result<(), StartError> {
+        let settings = self.take_settings()?;
+        logging::init(&settings.logging);
+        self.settings = Some(settings);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(StartError::Runtime)?.block_on(async {
+            let running = self.spawn().await?;
+            running.until_signal().await;
+            Ok(())
+        })
+    }
+
+    fn take_settings(&mut self) -> Result<Settings, ConfigError> {
+        self.settings.take().map_or_else(Settings::load, Ok)
+    }
+
+    /// Starts the agent on the present tokio runtime. It listens when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: nothing is left running.
+    pub async fn spawn(mut self) -> Result<Running, StartError> {
+        let settings = self.take_settings()?;
+        let resolved = Resolved::new(&self.config, &settings)?;
+        for warning in &resolved.warnings {
+            tracing::warn!("{warning}");
+        }
+        let identity = match self.identity.take() {
+            Some(identity) => identity,
+            None => Arc::new(open_identity(&self.config, &settings, &resolved, &self.base)?),
+        };
+        let skills = load_skills(&self.config.skills, &self.base)?;
+        let address = (resolved.listen.host.as_str(), resolved.listen.port);
+        let server = Server::bind(http_config(&settings), address).await.map_err(|source| {
+            StartError::Bind { host: address.0.to_owned(), port: address.1, source }
+        })?;
+        let local = server.local_addr();
+        let url = resolved.public_url_at(local.port());
+
+        let storage = self.storage.take().unwrap_or_else(|| memory_store(&settings));
+        let scheduler = self.scheduler.take().unwrap_or_else(|| memory_scheduler(&settings));
+        let metrics = Metrics::new(identity.did().as_str());
+        let pushes = self
+            .config
+            .capabilities
+            .push_notifications
+            .then(|| Pushes::new(push_settings(&settings), Some(Arc::clone(&identity))));
+        let mut tasks = Tasks::builder(storage, scheduler)
+            .config(tasks_config(&self.config, &settings, &resolved))
+            .observer(Arc::clone(&metrics) as _);
+        if let Some(pushes) = pushes.clone() {
+            tasks = tasks.pushes(pushes);
+        }
+        let tasks = tasks.build();
+        tasks.resume_pushes().await.map_err(StartError::Storage)?;
+
+        let signer = settings.did.sign_artifacts.then(|| Arc::clone(&identity));
+        if signer.is_none() {
+            tracing::warn!("DID__SIGN_ARTIFACTS is off: artifacts carry no signature");
+        }
+        let worker = Worker::start(
+            tasks.clone(),
+            self.handler,
+            signer,
+            worker_config(&self.config, &settings),
+        );
+        let profile = Profile {
+            card: card::of(&self.config, &identity, &url),
+            skills,
+            did: Some(identity.document().clone()),
+        };
+        let service =
+            Builder::new(profile, tasks.clone(), Arc::new(WorkerStatus(worker.clone())), metrics)
+                .config(server_config(&self.config, &settings))
+                .dangerously_open()
+                .build()?;
+
+        let shutdown = Shutdown::new();
+        let serving = tokio::spawn({
+            let (service, shutdown) = (service.clone(), shutdown.clone());
+            async move {
+                server.serve_connections(move |_| service.clone(), shutdown).await;
+            }
+        });
+        tracing::info!(agent = %self.config.name, did = %identity.did(), %url, listen = %local, "ready");
+        Ok(Running {
+            tasks,
+            worker,
+            pushes,
+            service,
+            shutdown,
+            serving,
+            identity,
+            local,
+            url,
+            drain: settings.worker.drain,
+        })
+    }
+}
+
+/// An agent that serves.
+///
+/// Dropped, it goes on serving until its runtime ends; [`stop`](Self::stop) ends it in good order.
+#[derive(Debug)]
+pub struct Running {
+    tasks: Tasks,
+    worker: Worker,
+    pushes: Option<Pushes>,
+    service: AgentServer,
+    shutdown: Shutdown,
+    serving: JoinHandle<()>,
+    identity: Arc<Identity>,
+    local: SocketAddr,
+    url: String,
+    drain: Duration,
+}
+
+impl Running {
+    /// The address that is listened on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The address that the card advertises.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Who the agent is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The engine below, for a program that looks after its own tasks.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Ends the agent: no new work, what runs is finished within `patience`, streams end with the
+    /// present state, webhooks are told what they can be, connections are closed.
+    pub async fn stop(self, patience: Duration) {
+        self.tasks.close();
+        self.worker.drain(patience).await;
+        self.service.close_streams();
+        self.shutdown.drain(LAST_REQUESTS);
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the server ended badly");
+        }
+        if let Some(pushes) = &self.pushes {
+            pushes.close(LAST_REQUESTS).await;
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Serves until SIGINT or SIGTERM, then [stops](Self::stop) within the configured time. A
+    /// second signal ends the process at once.
+    pub async fn until_signal(self) {
+        signal().await;
+        tracing::info!("stopping; a second signal ends the process at once");
+        let drain = self.drain;
+        tokio::select! {
+            () = self.stop(drain) => {}
+            () = signal() => {
+                tracing::warn!("ended by a second signal");
+                std::process::exit(130);
+            }
+        }
+    }
+}
+
+/// Waits for the process to be told to end.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            },
+            _ => {
+                tracing::error!("signals cannot be heard; the process must be killed to end it");
+                std::future::pending().await
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// What the server asks of the worker.
+#[derive(Debug)]
+struct WorkerStatus(Worker);
+
+impl Workers for WorkerStatus {
+    fn is_alive(&self) -> bool {
+        self.0.is_alive()
+    }
+
+    fn busy(&self) -> usize {
+        self.0.busy()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+fn open_identity(
+    config: &AgentConfig,
+    settings: &Settings,
+    resolved: &Resolved,
+    base: &Path,
+) -> Result<Identity, StartError> {
+    let keys = key_dir::Config {
+        dir: base.join(&settings.did.pki_dir),
+        private_key_file: settings.did.private_key_filename.clone(),
+        public_key_file: settings.did.public_key_filename.clone(),
+        author: config.author.clone(),
+        name: config.name.clone(),
+        agent_id: config.id,
+        suffix: settings.did.suffix,
+        password: resolved
+            .key_password
+            .as_ref()
+            .map(|secret| KeyPassword::from(secret.reveal().to_owned())),
+        recreate_keys: config.recreate_keys,
+        allow_lax_permissions: settings.did.allow_lax_permissions,
+        ..key_dir::Config::default()
+    };
+    let identity = key_dir::open(&keys, SystemTime::now())?;
+    if let Some(old) = identity.replaced() {
+        tracing::warn!(%old, new = %identity.did(), "the agent has a new DID");
+    }
+    Ok(identity)
+}
+
+fn load_skills(sources: &[SkillSource], base: &Path) -> Result<SkillSet, StartError> {
+    let skills = sources.iter().map(|source| match source {
+        SkillSource::Path(path) => Skill::load(&base.join(path)),
+        SkillSource::Inline(object) => Skill::from_value(Value::Object(object.clone())),
+    });
+    Ok(SkillSet::new(skills.collect::<Result<_, _>>()?)?)
+}
+
+fn http_config(settings: &Settings) -> bindu_http::server::Config {
+    bindu_http::server::Config {
+        max_connections: settings.limits.max_connections,
+        header_read_timeout: settings.limits.header_timeout,
+        idle_timeout: settings.limits.idle_timeout,
+        max_header_bytes: settings.limits.max_header_bytes,
+        ..bindu_http::server::Config::default()
+    }
+}
+
+fn memory_store(settings: &Settings) -> Arc<dyn Storage> {
+    Arc::new(MemoryStore::new(bindu_storage::MemoryConfig {
+        max_tasks: settings.storage.memory_max_tasks,
+        ..bindu_storage::MemoryConfig::default()
+    }))
+}
+
+fn memory_scheduler(settings: &Settings) -> Arc<dyn Scheduler> {
+    let capacity = settings.scheduler.capacity;
+    Arc::new(MemoryScheduler::new(bindu_scheduler::MemoryConfig { capacity }))
+}
+
+fn push_settings(settings: &Settings) -> PushSettings {
+    let mut push = PushSettings::default();
+    push.rules.allow_private = settings.webhook.allow_private;
+    push.rules.allowed_hosts.clone_from(&settings.webhook.allowed_hosts);
+    if let Some(deny) = &settings.webhook.deny_cidrs {
+        push.rules.deny.clone_from(deny);
+    }
+    push.timeout = settings.webhook.timeout;
+    push.max_attempts = settings.webhook.max_attempts;
+    push
+}
+
+fn tasks_config(
+    config: &AgentConfig,
+    settings: &Settings,
+    resolved: &Resolved,
+) -> bindu_tasks::Config {
+    bindu_tasks::Config {
+        lease: settings.worker.lease,
+        max_attempts: settings.worker.max_deliveries,
+        stream_backlog: settings.limits.stream_backlog,
+        max_page: settings.limits.max_page,
+        history_max_bytes: settings.storage.history_max_bytes,
+        context_history: config.enable_context_based_history,
+        max_earlier_tasks: usize::try_from(config.num_history_sessions).unwrap_or(usize::MAX),
+        global_webhook: resolved.webhook.as_ref().map(|webhook| PushConfig {
+            id: None,
+            url: webhook.url.to_string(),
+            token: webhook.token.as_ref().map(|token| token.reveal().to_owned()),
+            authentication: None,
+        }),
+        ..bindu_tasks::Config::default()
+    }
+}
+
+fn worker_config(config: &AgentConfig, settings: &Settings) -> bindu_worker::Config {
+    let prompt = &settings.agent.structured_response_system_prompt;
+    let instructs = config.enable_system_message
+        && settings.agent.enable_structured_responses
+        && !prompt.is_empty();
+    bindu_worker::Config {
+        concurrency: settings.worker.slots(),
+        task_timeout: settings.worker.task_timeout,
+        heartbeat: settings.worker.heartbeat,
+        instructions: instructs
+            .then(|| Arc::new(Message::new(Role::System, vec![Part::text(prompt.clone())]))),
+        redact_errors: settings.worker.redact_errors,
+        ..bindu_worker::Config::default()
+    }
+}
+
+fn server_config(config: &AgentConfig, settings: &Settings) -> bindu_server::Config {
+    bindu_server::Config {
+        dialect: settings.a2a.dialect,
+        blocking_timeout: settings.a2a.blocking_timeout,
+        max_body_bytes: settings.limits.max_body_bytes,
+        cors_origins: config.deployment.cors_origins.clone(),
+        environment: settings.project.health_environment.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..bindu_server::Config::default()
+    }
+}

@@ -1,0 +1,294 @@
+//! Configuration and settings together.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use url::Url;
+
+use super::{
+    AgentConfig, ConfigError, Listen, Problem,
+    address::{check_url, is_of_this_machine, resolve, with_port},
+};
+use crate::settings::{SchedulerBackend, Secret, Settings, StorageBackend, TelemetrySettings};
+
+/// What holds for one agent, once its configuration and the settings are put together.
+///
+/// The configuration wins over the settings, except for the address: there
+/// `BINDU_DEPLOYMENT_URL`, `BINDU_HOST` and `BINDU_PORT` win.
+///
+/// ```
+/// use bindu::{config::{AgentConfig, Resolved}, settings::Settings};
+///
+/// let settings = Settings::from_vars([
+///     ("BINDU_HOST", "0.0.0.0"),
+///     ("BINDU_DEPLOYMENT_URL", "https://echo.example.com"),
+/// ])?;
+/// let resolved = Resolved::new(&AgentConfig::new("ann@example.com", "echo"), &settings)?;
+/// assert_eq!(resolved.listen.host, "0.0.0.0");
+/// assert_eq!(resolved.public_url, "https://echo.example.com");
+/// # Ok::<(), bindu::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// Where the agent listens.
+    pub listen: Listen,
+    /// What its card advertises, as it was written.
+    pub public_url: String,
+    /// Where tasks are kept.
+    pub storage: StorageBackend,
+    /// How work is handed out.
+    pub scheduler: SchedulerBackend,
+    /// Where changes are posted for tasks without a webhook of their own.
+    pub webhook: Option<GlobalWebhook>,
+    /// Whether and how traces are reported.
+    pub telemetry: TelemetrySettings,
+    /// The password of the private key.
+    pub key_password: Option<Secret>,
+    /// What is odd, of the configuration and of the settings. Whoever starts the agent logs
+    /// each of them once.
+    pub warnings: Vec<String>,
+}
+
+/// Where changes are posted for tasks without a webhook of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobalWebhook {
+    /// The address, http or https.
+    pub url: Url,
+    /// The bearer token that goes with it.
+    pub token: Option<Secret>,
+}
+
+impl Resolved {
+    /// Puts configuration and settings together.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with everything that cannot be, among it what this build
+    /// does not have: an agent that its operator believes to be locked, or durable, or
+    /// paid, must not start without.
+    pub fn new(config: &AgentConfig, settings: &Settings) -> Result<Self, ConfigError> {
+        Self::with(config, settings, is_of_this_machine)
+    }
+
+    fn with(
+        config: &AgentConfig,
+        settings: &Settings,
+        is_ours: impl Fn(IpAddr) -> bool,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        for (key, text) in [("'author'", &config.author), ("'name'", &config.name)] {
+            if text.trim().is_empty() {
+                problems.push(Problem::new(key, "must not be blank"));
+            }
+        }
+        if !matches!(config.debug_level, 1 | 2) {
+            let message = format!("must be 1 or 2, not {}", config.debug_level);
+            problems.push(Problem::new("'debug_level'", message));
+        }
+        let address = resolve(&config.deployment.url, settings, is_ours);
+        let mut warnings = [settings.warnings(), &config.warnings].concat();
+        let storage = storage(config, settings, &mut problems);
+        let scheduler = scheduler(config, settings, &mut problems);
+        absent(config, settings, &mut problems, &mut warnings);
+        let webhook = webhook(config, settings, &mut problems);
+        let telemetry = telemetry(config, settings, &mut problems, &mut warnings);
+        let key_password = match &config.key_password {
+            Some(password) => indirect("'key_password'", password.reveal(), settings)
+                .map_err(|problem| problems.push(problem))
+                .ok()
+                .map(Secret::from),
+            None => None,
+        };
+        let (listen, public_url) = match address {
+            Ok(address) => address,
+            Err(problem) => {
+                problems.insert(0, problem);
+                return Err(ConfigError::Invalid(problems));
+            }
+        };
+        ConfigError::unless_empty(problems)?;
+        Ok(Self {
+            listen,
+            public_url,
+            storage,
+            scheduler,
+            webhook,
+            telemetry,
+            key_password,
+            warnings,
+        })
+    }
+
+    /// What the card advertises once the agent listens on `port`: the same, unless the
+    /// configuration asked for any free port.
+    #[must_use]
+    pub fn public_url_at(&self, port: u16) -> String {
+        with_port(&self.public_url, port)
+    }
+}
+
+fn storage(
+    config: &AgentConfig,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) -> StorageBackend {
+    let (key, backend) = match &config.storage {
+        Some(storage) => ("'storage.type'", storage.backend),
+        None => ("STORAGE_TYPE", settings.storage.backend),
+    };
+    if backend != StorageBackend::Memory {
+        problems.push(not_in_this_build(key, backend.as_str()));
+    }
+    backend
+}
+
+fn scheduler(
+    config: &AgentConfig,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) -> SchedulerBackend {
+    let (key, backend) = match &config.scheduler {
+        Some(scheduler) => ("'scheduler.type'", scheduler.backend),
+        None => ("SCHEDULER_TYPE", settings.scheduler.backend),
+    };
+    if backend != SchedulerBackend::Memory {
+        problems.push(not_in_this_build(key, backend.as_str()));
+    }
+    backend
+}
+
+fn not_in_this_build(key: &str, backend: &str) -> Problem {
+    Problem::new(
+        key,
+        format!(
+            "is {backend}, which needs the `{backend}` feature, not in this build; \
+             in this build it must be memory"
+        ),
+    )
+}
+
+/// Refuses what would be missed, and reports what would not.
+fn absent(
+    config: &AgentConfig,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) {
+    let mut refuse = |key: &str, what: &str, feature: &str| {
+        let message = format!("is on, but {what} needs the `{feature}` feature, not in this build");
+        problems.push(Problem::new(key, message));
+    };
+    match &config.auth {
+        Some(auth) if auth.enabled => refuse("'auth.enabled'", "authentication", "hydra"),
+        None if settings.switches.auth => refuse("AUTH__ENABLED", "authentication", "hydra"),
+        _ => {}
+    }
+    match &config.vault {
+        Some(vault) if vault.enabled => refuse("'vault.enabled'", "a key in Vault", "vault"),
+        None if settings.switches.vault => refuse("VAULT__ENABLED", "a key in Vault", "vault"),
+        _ => {}
+    }
+    if settings.switches.mtls {
+        refuse("MTLS__ENABLED", "TLS with client certificates", "mtls");
+    }
+    if settings.switches.grpc {
+        refuse("GRPC__ENABLED", "the gRPC server", "grpc");
+    }
+    if !config.execution_cost.is_empty() {
+        refuse("'execution_cost'", "payment", "x402");
+    }
+    let sentry = match &config.sentry {
+        Some(sentry) => sentry.0.get("enabled").is_some_and(|it| it.as_bool() == Some(true)),
+        None => settings.switches.sentry,
+    };
+    if sentry {
+        warnings.push("sentry is on, but this build does not report to Sentry".to_owned());
+    }
+}
+
+fn webhook(
+    config: &AgentConfig,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) -> Option<GlobalWebhook> {
+    let push = config.capabilities.push_notifications;
+    let (key, url) = match &config.global_webhook_url {
+        Some(url) => ("'global_webhook_url'", url),
+        None if push => ("WEBHOOK_URL", settings.webhook.url.as_ref()?),
+        None => return None,
+    };
+    let token = match &config.global_webhook_token {
+        Some(token) => Some(token.clone()),
+        None if push => settings.webhook.token.clone(),
+        None => None,
+    };
+    match check_url(url) {
+        Ok(url) => Some(GlobalWebhook { url, token }),
+        Err(message) => {
+            problems.push(Problem::new(key, message));
+            None
+        }
+    }
+}
+
+fn telemetry(
+    config: &AgentConfig,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> TelemetrySettings {
+    let (ours, set) = (&config.oltp, &settings.telemetry);
+    let mut telemetry = TelemetrySettings {
+        enabled: config.telemetry.unwrap_or(set.enabled),
+        endpoint: ours.endpoint.clone().or_else(|| set.endpoint.clone()),
+        service_name: ours.service_name.clone().or_else(|| set.service_name.clone()),
+        headers: ours.headers.clone().unwrap_or_else(|| set.headers.clone()),
+        verbose_logging: ours.verbose_logging.unwrap_or(set.verbose_logging),
+        service_version: text(ours.service_version.as_ref(), &set.service_version),
+        deployment_environment: text(
+            ours.deployment_environment.as_ref(),
+            &set.deployment_environment,
+        ),
+        batch_max_queue_size: ours.batch_max_queue_size.unwrap_or(set.batch_max_queue_size),
+        batch_schedule_delay_millis: ours
+            .batch_schedule_delay_millis
+            .unwrap_or(set.batch_schedule_delay_millis),
+        batch_max_export_batch_size: ours
+            .batch_max_export_batch_size
+            .unwrap_or(set.batch_max_export_batch_size),
+        batch_export_timeout_millis: ours
+            .batch_export_timeout_millis
+            .unwrap_or(set.batch_export_timeout_millis),
+    };
+    if !telemetry.enabled {
+        telemetry.endpoint = None;
+        telemetry.headers = BTreeMap::new();
+        return telemetry;
+    }
+    if let Some(endpoint) = telemetry.endpoint.take() {
+        let key = if ours.endpoint.is_some() { "'oltp_endpoint'" } else { "OLTP_ENDPOINT" };
+        match indirect(key, &endpoint, settings) {
+            Ok(endpoint) => {
+                warnings.push(format!("{key} is set, but this build does not export traces"));
+                telemetry.endpoint = Some(endpoint);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    telemetry
+}
+
+fn text(ours: Option<&String>, set: &str) -> String {
+    ours.map_or(set, String::as_str).to_owned()
+}
+
+/// The value itself, or that of the variable which `env:NAME` names.
+fn indirect(key: &str, value: &str, settings: &Settings) -> Result<String, Problem> {
+    let Some(name) = value.strip_prefix("env:") else {
+        return Ok(value.to_owned());
+    };
+    match settings.variable(name.trim()) {
+        Some(value) if !value.is_empty() => Ok(value.to_owned()),
+        _ => Err(Problem::new(key, format!("names the variable {name:?}, which is not set"))),
+    }
+}

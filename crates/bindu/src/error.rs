@@ -1,0 +1,42 @@
+//! Why an agent does not start.
+
+use bindu_agent::skills::SkillError;
+use bindu_did::key_dir::KeyDirError;
+use bindu_server::BuildError;
+use bindu_tasks::TaskError;
+
+use crate::config::ConfigError;
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration or the settings make no sense; the message lists what to change.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key directory cannot be used.
+    #[error("opening the agent's identity")]
+    Identity(#[from] KeyDirError),
+    /// A skill cannot be read.
+    #[error("loading the skills")]
+    Skills(#[from] SkillError),
+    /// The address cannot be listened on.
+    #[error("listening on {host}:{port}; choose another with BINDU_HOST and BINDU_PORT")]
+    Bind {
+        /// The host that was asked for.
+        host: String,
+        /// The port that was asked for.
+        port: u16,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The store cannot be read.
+    #[error("reading the store")]
+    Storage(#[source] TaskError),
+    /// The server refuses its configuration.
+    #[error("building the server")]
+    Server(#[from] BuildError),
+    /// The async runtime cannot be made.
+    #[error("making the async runtime")]
+    Runtime(#[source] std::io::Error),
+}

@@ -1,0 +1,88 @@
+//! Where tasks are kept, how work is handed out, and whom a webhook may reach.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{
+    Secret,
+    section::{section, words},
+};
+
+words! {
+    /// Where tasks are kept.
+    #[non_exhaustive]
+    pub enum StorageBackend, "one of: memory, sqlite, postgres" {
+        /// In this process; gone when it ends.
+        Memory = "memory",
+        /// In one file.
+        Sqlite = "sqlite",
+        /// In a PostgreSQL database.
+        Postgres = "postgres" | "postgresql",
+    }
+}
+
+words! {
+    /// How work is handed to workers.
+    #[non_exhaustive]
+    pub enum SchedulerBackend, "one of: memory, redis, postgres" {
+        /// In this process.
+        Memory = "memory",
+        /// Through Redis.
+        Redis = "redis",
+        /// Through the PostgreSQL database of the tasks.
+        Postgres = "postgres" | "postgresql",
+    }
+}
+
+section! {
+    /// Where tasks are kept, unless the configuration says so.
+    pub struct StorageSettings {
+        /// The backend.
+        pub backend: StorageBackend = ["STORAGE__BACKEND", "STORAGE_TYPE"] default "memory";
+        /// The database, for the backend `postgres`.
+        pub postgres_url: Option<Secret> =
+            ["STORAGE__POSTGRES_URL", "POSTGRES_URL", "DATABASE_URL"] default "";
+        /// Tasks that the backend `memory` keeps; beyond it the oldest finished ones go.
+        pub memory_max_tasks: usize = ["STORAGE__MEMORY_MAX_TASKS"] default "1000000" nonzero;
+        /// How large the history of one task may become, in bytes.
+        pub history_max_bytes: usize = ["STORAGE__HISTORY_MAX_BYTES"] default "8388608" nonzero;
+    }
+}
+
+section! {
+    /// How work is handed to workers, unless the configuration says so.
+    pub struct SchedulerSettings {
+        /// The backend.
+        pub backend: SchedulerBackend = ["SCHEDULER__BACKEND", "SCHEDULER_TYPE"] default "memory";
+        /// The server, for the backend `redis`.
+        pub redis_url: Option<Secret> = ["SCHEDULER__REDIS_URL", "REDIS_URL"] default "";
+        /// Jobs that may wait in the backend `memory`; beyond it a message is refused.
+        pub capacity: usize = ["SCHEDULER__CAPACITY"] default "10000" nonzero;
+    }
+}
+
+section! {
+    /// Where changes of tasks are posted, and which addresses may be posted to.
+    pub struct WebhookSettings {
+        /// Where changes are posted for tasks without a configuration of their own. Only
+        /// with the capability `push_notifications`.
+        pub url: Option<String> = ["WEBHOOK__URL", "WEBHOOK_URL", "GLOBAL_WEBHOOK_URL"] default "";
+        /// The bearer token that goes with it.
+        pub token: Option<Secret> =
+            ["WEBHOOK__TOKEN", "WEBHOOK_TOKEN", "GLOBAL_WEBHOOK_TOKEN"] default "";
+        /// Whether loopback and private addresses may be posted to.
+        pub allow_private: bool =
+            ["WEBHOOK__ALLOW_PRIVATE", "BINDU_ALLOW_PRIVATE_WEBHOOK_RANGES"] default "true";
+        /// The only hosts that may be posted to; an empty list allows every one.
+        pub allowed_hosts: Vec<String> = ["WEBHOOK__ALLOWED_HOSTS"] default "[]";
+        /// Networks that are never posted to. If it is not set: link-local networks and the
+        /// metadata services of clouds.
+        pub deny_cidrs: Option<Vec<IpNet>> = ["WEBHOOK__DENY_CIDRS"] default "";
+        /// How long one delivery may take.
+        pub timeout: Duration =
+            ["WEBHOOK__TIMEOUT_SECONDS", "WEBHOOK__TIMEOUT"] default "5" nonzero;
+        /// Attempts at one delivery.
+        pub max_attempts: u32 = ["WEBHOOK__MAX_ATTEMPTS"] default "8" nonzero;
+    }
+}
