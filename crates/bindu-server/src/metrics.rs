@@ -2,27 +2,33 @@
 //!
 //! Nothing is global: each agent of a process counts for itself.
 
+mod family;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bindu_protocol::TaskState;
 use bindu_tasks::{Observer, Tasks};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Metric, MetricFamily, MetricType, Summary};
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
+    TextEncoder,
 };
 
+use self::family::{Families, Size};
 use crate::Workers;
 use crate::routes::{ROUTES, UNMATCHED};
+
+/// Calls on the store that every task makes.
+const OPERATIONS: [&str; 3] = ["load", "commit", "events"];
 
 /// An agent's counters. Also what the engine below is told to report to.
 pub struct Metrics {
     registry: Registry,
     agent: String,
+    backend: &'static str,
     requests: IntCounterVec,
+    /// The series of `POST` answered with 200, by route: the busiest, found without a search.
+    posts: Vec<Option<IntCounter>>,
     latency: Histogram,
     request_size: Size,
     response_size: Size,
@@ -30,15 +36,20 @@ pub struct Metrics {
     active: GaugeVec,
     tasks: GaugeVec,
     completed: IntCounterVec,
+    succeeded: IntCounter,
     duration: HistogramVec,
+    succeeded_duration: Histogram,
     errors: IntCounterVec,
-    busy: Gauge,
-    capacity: Gauge,
-    utilization: Gauge,
+    busy: GaugeVec,
+    capacity: GaugeVec,
+    utilization: GaugeVec,
     depth: GaugeVec,
     oldest: GaugeVec,
     storage: HistogramVec,
+    /// The series of [`OPERATIONS`] that went well, likewise.
+    stored: [Histogram; 3],
     deliveries: IntCounterVec,
+    pending: GaugeVec,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -47,174 +58,92 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// A count and a sum, shown as a summary without quantiles.
-#[derive(Clone)]
-struct Size {
-    desc: Arc<Desc>,
-    count: Arc<AtomicU64>,
-    sum: Arc<AtomicU64>,
-}
-
-impl Size {
-    fn observe(&self, bytes: Option<u64>) {
-        if let Some(bytes) = bytes.filter(|bytes| *bytes > 0) {
-            self.count.fetch_add(1, Ordering::Relaxed);
-            self.sum.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Collector for Size {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let count = self.count.load(Ordering::Relaxed);
-        if count == 0 {
-            return Vec::new();
-        }
-        let mut summary = Summary::default();
-        summary.set_sample_count(count);
-        #[expect(clippy::cast_precision_loss, reason = "a sum beyond 2^53 bytes may be rounded")]
-        summary.set_sample_sum(self.sum.load(Ordering::Relaxed) as f64);
-        let mut metric = Metric::default();
-        metric.set_summary(summary);
-        let mut family = MetricFamily::default();
-        family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::SUMMARY);
-        family.set_metric(vec![metric]);
-        vec![family]
-    }
-}
-
-/// Registers what the function makes; names are fixed and differ, so it cannot fail.
-macro_rules! registered {
-    ($registry:expr, $metric:expr) => {{
-        let metric = $metric.expect("the name and the labels are valid");
-        $registry.register(Box::new(metric.clone())).expect("the names differ");
-        metric
-    }};
-}
-
 impl Metrics {
-    /// Counters of the agent of this DID or name.
+    /// Counters of the agent of this DID or name, whose store has this name.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "only if two names below were the same")]
-    pub fn new(agent: impl Into<String>) -> Arc<Self> {
-        let r = Registry::new();
-        let opts = |name: &str, help: &str| Opts::new(name, help);
-        let size = |name: &str, help: &str| {
-            let desc =
-                Desc::new(name.into(), help.into(), Vec::new(), std::collections::HashMap::new());
-            desc.map(|desc| Size {
-                desc: Arc::new(desc),
-                count: Arc::default(),
-                sum: Arc::default(),
-            })
-        };
-        let agent_label = &["agent_id"];
+    pub fn new(agent: impl Into<String>, backend: &'static str) -> Arc<Self> {
+        let agent = agent.into();
+        let registry = Registry::new();
+        let new = Families(&registry);
+        let requests = new.counters(
+            "http_requests_total",
+            "Requests answered",
+            &["method", "endpoint", "status"],
+        );
+        // Also so that the name is there before the first request has been answered.
+        let post =
+            |entry: &crate::routes::Entry| requests.with_label_values(&["POST", entry.path, "200"]);
+        let completed = new.counters(
+            "agent_tasks_completed_total",
+            "Tasks that ended",
+            &["agent_id", "status"],
+        );
+        let duration = new.histograms(
+            "task_duration_seconds",
+            "From submission to the end",
+            &[1.0, 5.0, 10.0, 30.0, 60.0],
+            &["agent_id", "status"],
+        );
+        let storage = new.histograms(
+            "bindu_storage_operation_duration_seconds",
+            "Time that calls on the store took",
+            &[0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0],
+            &["backend", "operation", "result"],
+        );
+        let queue = &["agent_id", "backend"];
+        let own = &["agent_id"];
         let metrics = Self {
-            requests: registered!(
-                r,
-                IntCounterVec::new(
-                    opts("http_requests_total", "Requests answered"),
-                    &["method", "endpoint", "status"],
-                )
+            posts: ROUTES.iter().map(post).collect(),
+            latency: new.histogram(
+                "http_request_duration_seconds",
+                "Time until the head of the answer",
+                &[0.001, 0.01, 0.1, 0.5, 1.0],
             ),
-            latency: registered!(
-                r,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "http_request_duration_seconds",
-                        "Time until the head of the answer",
-                    )
-                    .buckets(vec![0.001, 0.01, 0.1, 0.5, 1.0]),
-                )
+            request_size: new.size("http_request_size_bytes", "Bodies of requests"),
+            response_size: new.size("http_response_size_bytes", "Bodies of answers"),
+            in_flight: new.gauge("http_requests_in_flight", "Requests being answered"),
+            active: new.gauges(
+                "agent_tasks_active",
+                "Tasks submitted, working or waiting for input",
+                own,
             ),
-            request_size: registered!(r, size("http_request_size_bytes", "Bodies of requests")),
-            response_size: registered!(r, size("http_response_size_bytes", "Bodies of answers")),
-            in_flight: registered!(
-                r,
-                IntGauge::new("http_requests_in_flight", "Requests being answered")
+            tasks: new.gauges("agent_tasks", "Tasks in each state", &["agent_id", "state"]),
+            succeeded: completed.with_label_values(&[agent.as_str(), "success"]),
+            succeeded_duration: duration.with_label_values(&[agent.as_str(), "success"]),
+            errors: new.counters(
+                "agent_errors_total",
+                "Failures by kind",
+                &["agent_id", "error_type"],
             ),
-            active: registered!(
-                r,
-                GaugeVec::new(
-                    opts("agent_tasks_active", "Tasks submitted, working or waiting for input"),
-                    agent_label,
-                )
+            busy: new.gauges("bindu_worker_busy", "Tasks being run", own),
+            capacity: new.gauges("bindu_worker_capacity", "Tasks that fit at once", own),
+            utilization: new.gauges("bindu_worker_utilization", "Busy over capacity", own),
+            depth: new.gauges("bindu_queue_depth", "Jobs that wait", queue),
+            oldest: new.gauges(
+                "bindu_queue_oldest_seconds",
+                "How long the oldest job has waited",
+                queue,
             ),
-            tasks: registered!(
-                r,
-                GaugeVec::new(opts("agent_tasks", "Tasks in each state"), &["agent_id", "state"])
+            stored: OPERATIONS
+                .map(|operation| storage.with_label_values(&[backend, operation, "ok"])),
+            deliveries: new.counters(
+                "bindu_webhook_deliveries_total",
+                "Attempts to tell a webhook",
+                &["result"],
             ),
-            completed: registered!(
-                r,
-                IntCounterVec::new(
-                    opts("agent_tasks_completed_total", "Tasks that ended"),
-                    &["agent_id", "status"],
-                )
+            pending: new.gauges(
+                "bindu_webhook_outbox_depth",
+                "Webhooks of tasks that are still to be told",
+                own,
             ),
-            duration: registered!(
-                r,
-                HistogramVec::new(
-                    HistogramOpts::new("task_duration_seconds", "From submission to the end")
-                        .buckets(vec![1.0, 5.0, 10.0, 30.0, 60.0]),
-                    &["agent_id", "status"],
-                )
-            ),
-            errors: registered!(
-                r,
-                IntCounterVec::new(
-                    opts("agent_errors_total", "Failures by kind"),
-                    &["agent_id", "error_type"],
-                )
-            ),
-            busy: registered!(r, Gauge::new("bindu_worker_busy", "Tasks being run")),
-            capacity: registered!(r, Gauge::new("bindu_worker_capacity", "Tasks that fit at once")),
-            utilization: registered!(
-                r,
-                Gauge::new("bindu_worker_utilization", "Busy over capacity, 0 to 1")
-            ),
-            depth: registered!(
-                r,
-                GaugeVec::new(
-                    opts("bindu_queue_depth", "Jobs that wait"),
-                    &["agent_id", "backend"]
-                )
-            ),
-            oldest: registered!(
-                r,
-                GaugeVec::new(
-                    opts("bindu_queue_oldest_seconds", "How long the oldest job has waited"),
-                    &["agent_id", "backend"],
-                )
-            ),
-            storage: registered!(
-                r,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "bindu_storage_operation_duration_seconds",
-                        "Time that calls on the store took",
-                    )
-                    .buckets(vec![0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0]),
-                    &["operation", "result"],
-                )
-            ),
-            deliveries: registered!(
-                r,
-                IntCounterVec::new(
-                    opts("bindu_webhook_deliveries_total", "Attempts to tell a webhook"),
-                    &["result"],
-                )
-            ),
-            agent: agent.into(),
-            registry: r,
+            requests,
+            completed,
+            duration,
+            storage,
+            backend,
+            agent,
+            registry,
         };
-        // So that the name is there before the first request has been answered.
-        metrics.requests.with_label_values(&["GET", "/health", "200"]);
         Arc::new(metrics)
     }
 
@@ -231,32 +160,37 @@ impl Metrics {
         took: Duration,
         size: Option<u64>,
     ) {
-        let endpoint = route.map_or(UNMATCHED, |index| ROUTES[index].path);
-        let mut digits = [0; 3];
-        for (digit, place) in digits.iter_mut().zip([100, 10, 1]) {
-            *digit = b'0' + u8::try_from(status / place % 10).unwrap_or(0);
+        let busiest = match (method, route, status) {
+            ("POST", Some(index), 200) => self.posts[index].as_ref(),
+            _ => None,
+        };
+        if let Some(series) = busiest {
+            series.inc();
+        } else {
+            let endpoint = route.map_or(UNMATCHED, |index| ROUTES[index].path);
+            let status = status.to_string();
+            self.requests.with_label_values(&[method, endpoint, &status]).inc();
         }
-        let status = std::str::from_utf8(&digits).unwrap_or_default();
-        self.requests.with_label_values(&[method, endpoint, status]).inc();
         self.latency.observe(took.as_secs_f64());
         self.response_size.observe(size);
     }
 
-    pub(crate) fn request_gone(&self, answered: bool) {
+    pub(crate) fn request_gone(&self) {
         self.in_flight.dec();
-        if !answered {
-            tracing::trace!("a caller left before the answer");
-        }
     }
 
     /// Everything, in the text format of version 0.0.4; what is read elsewhere is read first.
     pub(crate) async fn render(&self, tasks: &Tasks, workers: &dyn Workers) -> Vec<u8> {
         self.read_tasks(tasks).await;
+        let own = [self.agent.as_str()];
         #[expect(clippy::cast_precision_loss, reason = "nobody runs 2^53 tasks at once")]
-        let (busy, capacity) = (workers.busy() as f64, workers.capacity() as f64);
-        self.busy.set(busy);
-        self.capacity.set(capacity);
-        self.utilization.set(if capacity > 0.0 { busy / capacity } else { 0.0 });
+        let float = |count: usize| count as f64;
+        let (busy, capacity) = (float(workers.busy()), float(workers.capacity()));
+        self.busy.with_label_values(&own).set(busy);
+        self.capacity.with_label_values(&own).set(capacity);
+        let utilization = if capacity > 0.0 { busy / capacity } else { 0.0 };
+        self.utilization.with_label_values(&own).set(utilization);
+        self.pending.with_label_values(&own).set(float(tasks.pending_webhooks()));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the counters cannot be written");
@@ -272,9 +206,8 @@ impl Metrics {
             self.tasks.reset();
             let mut active = 0;
             for (state, count) in counts {
-                self.tasks
-                    .with_label_values(&[self.agent.as_str(), state.as_str()])
-                    .set(float(count));
+                let labels = [self.agent.as_str(), state.as_str()];
+                self.tasks.with_label_values(&labels).set(float(count));
                 if matches!(
                     state,
                     TaskState::Submitted | TaskState::Working | TaskState::InputRequired
@@ -296,7 +229,11 @@ impl Metrics {
 impl Observer for Metrics {
     fn task_ended(&self, state: TaskState, after: Duration) {
         let status = match state {
-            TaskState::Completed => "success",
+            TaskState::Completed => {
+                self.succeeded.inc();
+                self.succeeded_duration.observe(after.as_secs_f64());
+                return;
+            }
             TaskState::Canceled => "canceled",
             _ => "failed",
         };
@@ -309,8 +246,14 @@ impl Observer for Metrics {
     }
 
     fn stored(&self, operation: &'static str, took: Duration, ok: bool) {
-        let result = if ok { "ok" } else { "refused" };
-        self.storage.with_label_values(&[operation, result]).observe(took.as_secs_f64());
+        let took = took.as_secs_f64();
+        match OPERATIONS.iter().position(|known| *known == operation) {
+            Some(index) if ok => self.stored[index].observe(took),
+            _ => {
+                let labels = [self.backend, operation, if ok { "ok" } else { "refused" }];
+                self.storage.with_label_values(&labels).observe(took);
+            }
+        }
     }
 
     fn delivered(&self, result: &'static str) {

@@ -1,6 +1,5 @@
 //! The routes beside JSON-RPC: card, DID document, skills.
 
-use bindu_agent::skills::DocumentationFormat;
 use bindu_http::{Body, ReadBodyError, read_body};
 use bindu_protocol::{Code, RequestId, Response as RpcResponse, RpcError};
 use bytes::Bytes;
@@ -57,13 +56,14 @@ impl Shared {
             let data = "Missing 'did' parameter";
             return refuse(StatusCode::BAD_REQUEST, Code::INVALID_PARAMS, data);
         };
-        match self.did.as_ref().and_then(|document| document.resolve(&asked)) {
-            Some(document) => json(StatusCode::OK, document),
-            None => {
+        let document = self.did.as_ref().and_then(|document| document.resolve(&asked));
+        document.map_or_else(
+            || {
                 let data = "this agent answers for its own DID only";
                 refuse(StatusCode::NOT_FOUND, Code::INTERNAL, data)
-            }
-        }
+            },
+            |document| json(StatusCode::OK, document),
+        )
     }
 
     pub(crate) fn list_skills(&self) -> Response<Body> {
@@ -86,10 +86,7 @@ impl Shared {
         let Some(documentation) = &skill.source else {
             return no_skill(&format!("No documentation available for skill: {id}"));
         };
-        let kind = match documentation.format {
-            DocumentationFormat::Markdown => "text/markdown; charset=utf-8",
-            _ => "application/yaml",
-        };
+        let kind = documentation.format.media_type();
         bytes(StatusCode::OK, kind, Bytes::copy_from_slice(documentation.content.as_bytes()))
     }
 }

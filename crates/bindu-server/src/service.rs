@@ -129,13 +129,13 @@ impl Builder<Open> {
             tasks,
             config,
         });
-        let routes = Routes { shared: Arc::clone(&shared), router: Arc::clone(&router) };
+        let innermost = Routes { shared: Arc::clone(&shared), router: Arc::clone(&router) };
         // Outermost first; see `layers` for what each does.
         let cors = (!origins.is_empty()).then(|| CorsLayer(origins.into()));
         let service = ServiceBuilder::new()
             .layer(option_layer(cors))
             .layer(MeterLayer { metrics, router })
-            .service(routes);
+            .service(innermost);
         Ok(AgentServer { service: BoxCloneSyncService::new(service), shared })
     }
 }

@@ -114,20 +114,16 @@ impl Writer {
         }
         let record = Arc::clone(self.follow.record());
         let is_over = record.task.status.state.is_settled();
-        match self.dialect {
-            Dialect::V0_3 => {
-                // Pieces of an artifact that is under way follow from the log.
-                let seq = self.follow.skip_to_shown();
-                self.put(piece, Some(seq), &StreamEvent::Task(Arc::clone(&record.task)));
-                if is_over {
-                    self.put_status(piece, None, &record.task, true);
-                }
+        // Pieces of an artifact that is under way follow from the log.
+        let seq = Some(self.follow.skip_to_shown());
+        if self.dialect == Dialect::V0_3 {
+            self.put(piece, seq, &StreamEvent::Task(Arc::clone(&record.task)));
+            if is_over {
+                self.put_status(piece, None, &record.task, true);
             }
-            _ => {
-                let seq = self.follow.skip_to_shown();
-                let is_final = record.task.status.state.is_terminal();
-                self.put_status(piece, Some(seq), &record.task, is_final);
-            }
+        } else {
+            let is_final = record.task.status.state.is_terminal();
+            self.put_status(piece, seq, &record.task, is_final);
         }
         self.ended = is_over;
     }
@@ -187,23 +183,20 @@ impl Writer {
         let last = self.follow.position();
         let how = format!("{why}; resume with Last-Event-ID {last}");
         write_comment(piece, &how);
-        let written = match self.dialect {
-            Dialect::V0_3 => {
-                let error = RpcError::new(Code::INTERNAL).with_message(how);
-                let response = RpcResponse::<()> { id: &self.id, outcome: Err(&error) };
-                write(piece, None, |data| serde_json::to_writer(data, &response))
-            }
-            _ => {
-                let failed = serde_json::json!({
-                    "kind": "status-update",
-                    "task_id": self.task.id,
-                    "context_id": self.task.context_id,
-                    "status": { "state": "unknown", "timestamp": bindu_protocol::Timestamp::now() },
-                    "final": false,
-                    "error": how,
-                });
-                write(piece, None, |data| serde_json::to_writer(data, &failed))
-            }
+        let written = if self.dialect == Dialect::V0_3 {
+            let error = RpcError::new(Code::INTERNAL).with_message(how);
+            let response = RpcResponse::<()> { id: &self.id, outcome: Err(&error) };
+            write(piece, None, |data| serde_json::to_writer(data, &response))
+        } else {
+            let failed = serde_json::json!({
+                "kind": "status-update",
+                "task_id": self.task.id,
+                "context_id": self.task.context_id,
+                "status": { "state": "unknown", "timestamp": bindu_protocol::Timestamp::now() },
+                "final": false,
+                "error": how,
+            });
+            write(piece, None, |data| serde_json::to_writer(data, &failed))
         };
         if let Err(error) = written {
             tracing::error!(task = %self.task.id, %error, "an event cannot be written");

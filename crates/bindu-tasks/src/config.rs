@@ -19,6 +19,10 @@ pub struct Config {
     pub history_max_bytes: usize,
     /// How many webhooks a task may have.
     pub max_webhooks: usize,
+    /// How many opinions a task may have.
+    pub max_feedback: usize,
+    /// How long one opinion may be, its remarks included, in bytes.
+    pub feedback_max_bytes: usize,
     /// Whether a handler sees the earlier tasks of its context.
     pub context_history: bool,
     /// How many earlier tasks of its context a handler sees at most.
@@ -36,6 +40,8 @@ impl Default for Config {
             max_page: 1000,
             history_max_bytes: 8 * 1024 * 1024,
             max_webhooks: 16,
+            max_feedback: 100,
+            feedback_max_bytes: 64 * 1024,
             context_history: false,
             max_earlier_tasks: 10,
             global_webhook: None,

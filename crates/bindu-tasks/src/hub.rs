@@ -87,10 +87,10 @@ impl Hub {
                 let _ = waiter.send(Arc::clone(&committed.record));
             }
         }
-        if let Some(followers) = &channel.followers {
-            if followers.send(Arc::clone(&committed.events)).is_err() || state.is_terminal() {
-                channel.followers = None;
-            }
+        if let Some(followers) = &channel.followers
+            && (followers.send(Arc::clone(&committed.events)).is_err() || state.is_terminal())
+        {
+            channel.followers = None;
         }
         self.tidy(&mut channels, &committed.record.task.id);
     }

@@ -51,7 +51,7 @@ impl Default for PushSettings {
             timeout: Duration::from_secs(5),
             max_attempts: 8,
             min_wait: Duration::from_secs(1),
-            max_wait: Duration::from_secs(300),
+            max_wait: Duration::from_mins(5),
             concurrency: 64,
         }
     }
@@ -126,46 +126,6 @@ impl Pushes {
         Ok(())
     }
 
-    /// What a change is to be told to whom; written together with it.
-    pub(crate) fn announce(
-        &self,
-        record: &Record,
-        after: &Task,
-        events: &[EventBody],
-        at: Timestamp,
-        config: &Config,
-    ) -> Vec<OutboxBody> {
-        let global;
-        let webhooks: &[Webhook] = match &config.global_webhook {
-            Some(config) if record.webhooks.is_empty() => {
-                let mut config = config.clone();
-                config.id = GLOBAL.parse().ok();
-                global = [Webhook { config, dialect: Dialect::Reference }];
-                &global
-            }
-            _ => &record.webhooks,
-        };
-        if webhooks.is_empty() {
-            return Vec::new();
-        }
-        let mut sequence = record.deliveries;
-        let mut told = Vec::new();
-        for body in events {
-            let is_final = matches!(body, EventBody::Status(status) if status.state.is_terminal());
-            let Some(event) = told_event(after, body, is_final) else { continue };
-            sequence += 1;
-            let event_id = Uuid::new_v4();
-            for webhook in webhooks {
-                let Some(body) = payload(webhook, after, &event, event_id, sequence, at) else {
-                    continue;
-                };
-                let webhook = webhook.clone();
-                told.push(OutboxBody::Deliver(Delivery { webhook, event_id, sequence, body }));
-            }
-        }
-        told
-    }
-
     /// Stops sending, waits for the attempts under way, and leaves the rest in the outbox.
     pub async fn close(&self, patience: Duration) {
         self.0.tracker.close();
@@ -181,6 +141,45 @@ impl Pushes {
     pub fn pending(&self) -> usize {
         self.0.chains.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// What a change is to be told to whom; written together with it.
+pub(crate) fn announce(
+    record: &Record,
+    after: &Task,
+    events: &[EventBody],
+    at: Timestamp,
+    config: &Config,
+) -> Vec<OutboxBody> {
+    let global;
+    let webhooks: &[Webhook] = match &config.global_webhook {
+        Some(config) if record.webhooks.is_empty() => {
+            let mut config = config.clone();
+            config.id = GLOBAL.parse().ok();
+            global = [Webhook { config, dialect: Dialect::Reference }];
+            &global
+        }
+        _ => &record.webhooks,
+    };
+    if webhooks.is_empty() {
+        return Vec::new();
+    }
+    let mut sequence = record.deliveries;
+    let mut told = Vec::new();
+    for body in events {
+        let is_final = matches!(body, EventBody::Status(status) if status.state.is_terminal());
+        let Some(event) = told_event(after, body, is_final) else { continue };
+        sequence += 1;
+        let event_id = Uuid::new_v4();
+        for webhook in webhooks {
+            let Some(body) = payload(webhook, after, &event, event_id, sequence, at) else {
+                continue;
+            };
+            let webhook = webhook.clone();
+            told.push(OutboxBody::Deliver(Delivery { webhook, event_id, sequence, body }));
+        }
+    }
+    told
 }
 
 /// What webhooks are told: every change of state after acceptance, and whole artifacts.
@@ -227,6 +226,12 @@ fn payload(
 }
 
 impl Tasks {
+    /// How many pairs of a task and a webhook have something still to be told.
+    #[must_use]
+    pub fn pending_webhooks(&self) -> usize {
+        self.0.pushes.as_ref().map_or(0, Pushes::pending)
+    }
+
     fn pushes(&self) -> Result<&Pushes, TaskError> {
         self.0.pushes.as_ref().ok_or(TaskError::PushNotSupported)
     }

@@ -131,17 +131,11 @@ impl Tasks {
     /// A task whose runs were lost again and again is over.
     async fn give_up(&self, record: &Record) -> Result<(), TaskError> {
         let text = "Task execution failed: worker lost";
-        let status = self.status(record, TaskState::Failed, Some(vec![Part::text(text)]));
+        let status = status(record, TaskState::Failed, Some(vec![Part::text(text)]));
         match self.advance(record, Hold::Outside, vec![status], Timestamp::now()).await {
             Ok(_) | Err(StorageError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn status(&self, record: &Record, state: TaskState, says: Option<Vec<Part>>) -> EventBody {
-        let mut status = TaskStatus::new(state, Timestamp::now());
-        status.message = says.map(|parts| Arc::new(agent_message(&record.task, parts)));
-        EventBody::Status(status)
     }
 
     fn lease_end(&self) -> Timestamp {
@@ -152,6 +146,12 @@ impl Tasks {
     pub fn cancel_runs(&self) {
         self.0.runs.cancel_all();
     }
+}
+
+fn status(record: &Record, state: TaskState, says: Option<Vec<Part>>) -> EventBody {
+    let mut status = TaskStatus::new(state, Timestamp::now());
+    status.message = says.map(|parts| Arc::new(agent_message(&record.task, parts)));
+    EventBody::Status(status)
 }
 
 fn agent_message(task: &Task, parts: Vec<Part>) -> Message {
@@ -255,7 +255,7 @@ impl Run {
         if let Some(metadata) = metadata {
             events.push(EventBody::Metadata(metadata));
         }
-        events.push(self.tasks.status(&self.record, state, says));
+        events.push(status(&self.record, state, says));
         let at = Timestamp::now();
         let finished = self.tasks.advance(&self.record, Hold::Release(self.id), events, at).await;
         Ok(finished.map_err(lost)?.record)

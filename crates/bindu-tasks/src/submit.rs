@@ -17,7 +17,10 @@ use crate::tasks::MAX_RACES;
 use crate::{TaskError, Tasks};
 
 /// How long a message sent without a task id is recognised again.
-const ONCE: Duration = Duration::from_secs(24 * 60 * 60);
+const ONCE: Duration = Duration::from_hours(24);
+
+/// How much text one webhook configuration may hold.
+const MAX_WEBHOOK_BYTES: usize = 16 * 1024;
 
 /// The metadata key that only the payment side may set.
 const PAYMENT_KEY: &str = "_payment_context";
@@ -321,6 +324,13 @@ impl Tasks {
         dialect: Dialect,
     ) -> Result<Webhook, TaskError> {
         let pushes = self.0.pushes.as_ref().ok_or(TaskError::PushNotSupported)?;
+        let signing_in = config.authentication.as_ref().map_or(0, |auth| auth.as_str().len());
+        let token = config.token.as_ref().map_or(0, String::len);
+        if config.url.len() + token + signing_in > MAX_WEBHOOK_BYTES {
+            return Err(TaskError::InvalidWebhook(format!(
+                "URL, token and authentication have more than {MAX_WEBHOOK_BYTES} bytes"
+            )));
+        }
         pushes.check(&config.url).await?;
         config.id.get_or_insert_with(PushConfigId::random);
         Ok(Webhook { config, dialect })
@@ -361,7 +371,10 @@ fn strip_payment(message: &mut Message) {
     }
 }
 
-/// About how many bytes of text a message holds.
+/// What a message takes beside its content, in bytes.
+const MESSAGE_BYTES: usize = 256;
+
+/// About how many bytes a message takes.
 fn weight(message: &Message) -> usize {
     use bindu_protocol::Content;
     let part = |part: &bindu_protocol::Part| match &part.content {
@@ -371,5 +384,5 @@ fn weight(message: &Message) -> usize {
         _ => 0,
     };
     let metadata = message.metadata.as_ref().map_or(0, |map| map.as_str().len());
-    metadata + message.parts.iter().map(part).sum::<usize>()
+    MESSAGE_BYTES + metadata + message.parts.iter().map(part).sum::<usize>()
 }

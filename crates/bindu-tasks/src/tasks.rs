@@ -16,7 +16,7 @@ use bindu_storage::{
 
 use crate::hub::Hub;
 use crate::observer::Deaf;
-use crate::push::Pushes;
+use crate::push::{self, Pushes};
 use crate::run::Runs;
 use crate::{Config, Observer, TaskError};
 
@@ -209,13 +209,25 @@ impl Tasks {
     ///
     /// # Errors
     ///
-    /// [`TaskError::NotFound`].
+    /// [`TaskError::NotFound`]; [`TaskError::Invalid`] beyond [`Config::max_feedback`] or
+    /// [`Config::feedback_max_bytes`].
     pub async fn add_feedback(
         &self,
         caller: &Caller,
         params: FeedbackParams,
     ) -> Result<(), TaskError> {
         self.get(caller, &params.id).await?;
+        let remarks = params.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len());
+        let limit = self.0.config.feedback_max_bytes;
+        if params.feedback.len() + remarks > limit {
+            return Err(TaskError::Invalid(format!(
+                "feedback: at most {limit} bytes, metadata included"
+            )));
+        }
+        let limit = self.0.config.max_feedback;
+        if self.0.storage.feedback(&params.id).await?.len() >= limit {
+            return Err(TaskError::Invalid(format!("the task has {limit} opinions already")));
+        }
         let feedback = Feedback {
             text: params.feedback,
             rating: params.rating.and_then(|rating| u8::try_from(rating).ok()),
@@ -274,7 +286,7 @@ impl Tasks {
             event.apply(&mut task);
         }
         let outbox = match &self.0.pushes {
-            Some(pushes) => pushes.announce(record, &task, &events, at, &self.0.config),
+            Some(_) => push::announce(record, &task, &events, at, &self.0.config),
             None => Vec::new(),
         };
         self.commit(Change {

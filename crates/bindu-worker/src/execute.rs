@@ -58,6 +58,9 @@ pub(crate) async fn execute(shared: &Shared, mut run: Run) -> Ended {
 
 /// Asks the handler, and turns its answer into what is stored.
 async fn answer(shared: &Shared, run: &mut Run) -> Result<Outcome, Stopped> {
+    if run.cancellation().is_cancelled() {
+        return Err(shared.stopped());
+    }
     let deadline = shared.config.task_timeout.map(|limit| Instant::now() + limit);
     let turn = match turn(shared, run, deadline).await {
         Ok(turn) => turn,
@@ -70,7 +73,7 @@ async fn answer(shared: &Shared, run: &mut Run) -> Result<Outcome, Stopped> {
     let reply = match guard(shared, run, deadline, asked).await? {
         Ok(Ok(reply)) => reply,
         Ok(Err(error)) => return Ok(shared.refusal(run, &error)),
-        Err(panic) => return Ok(shared.panicked(run, &*panic)),
+        Err(panic) => return Ok(panicked(run, &*panic)),
     };
     match reply {
         Reply::Stream(chunks) => stream(shared, run, deadline, chunks).await,
@@ -112,9 +115,7 @@ async fn guard<T>(
             // counts, the store decides.
             biased;
             done = &mut work => return Ok(done),
-            () = run.cancellation().cancelled() => {
-                return Err(if shared.is_draining() { Stopped::Draining } else { Stopped::Cancelled });
-            }
+            () = run.cancellation().cancelled() => return Err(shared.stopped()),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 return Err(Stopped::TimedOut);
             }
@@ -155,7 +156,7 @@ async fn stream(
                     pieces.extend(parts_of(chunk));
                 }
                 Ok(Err(error)) => end = Some(shared.refusal(run, &error)),
-                Err(panic) => end = Some(shared.panicked(run, &*panic)),
+                Err(panic) => end = Some(panicked(run, &*panic)),
             }
             if end.is_some() {
                 break;
@@ -206,6 +207,11 @@ fn failure(reason: &str) -> Outcome {
 }
 
 impl Shared {
+    /// Why a run is told to stop.
+    fn stopped(&self) -> Stopped {
+        if self.is_draining() { Stopped::Draining } else { Stopped::Cancelled }
+    }
+
     fn artifact(&self, draft: ArtifactDraft) -> Artifact {
         let mut artifact = Artifact::new("result", draft.parts);
         if let Some(name) = draft.name {
@@ -240,14 +246,14 @@ impl Shared {
         }
         failure(&error.to_string())
     }
+}
 
-    /// The outcome of a handler that panicked. What it said stays in the log.
-    fn panicked(&self, run: &Run, panic: &(dyn Any + Send)) -> Outcome {
-        let said = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(task = %run.record().task.id, said, "the handler panicked");
-        failure("the handler panicked")
-    }
+/// The outcome of a handler that panicked. What it said stays in the log.
+fn panicked(run: &Run, panic: &(dyn Any + Send)) -> Outcome {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(task = %run.record().task.id, said, "the handler panicked");
+    failure("the handler panicked")
 }

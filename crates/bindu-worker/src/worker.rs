@@ -181,7 +181,7 @@ impl Shared {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(task = %delivered.job.task, %error, "a task is abandoned")
+                tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
             }
         }
         if let Err(error) = self.tasks.scheduler().ack(delivered).await {

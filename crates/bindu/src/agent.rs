@@ -107,6 +107,9 @@ impl Agent {
     /// [`StartError`]: nothing was served.
     pub fn serve(mut self) -> Result<(), StartError> {
         let settings = self.take_settings()?;
+        if let Some(file) = &settings.deployment.capture {
+            return self.capture(file);
+        }
         logging::init(&settings.logging);
         self.settings = Some(settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -115,6 +118,13 @@ impl Agent {
             running.until_signal().await;
             Ok(())
         })
+    }
+
+    /// Tells a deployment tool which agent this is, and where it lies, instead of starting it.
+    fn capture(&self, file: &Path) -> Result<(), StartError> {
+        let base = std::path::absolute(&self.base).map_err(StartError::Capture)?;
+        let told = serde_json::json!({ "agent_name": self.config.name, "caller_dir": base });
+        std::fs::write(file, told.to_string()).map_err(StartError::Capture)
     }
 
     fn take_settings(&mut self) -> Result<Settings, ConfigError> {
@@ -146,7 +156,7 @@ impl Agent {
 
         let storage = self.storage.take().unwrap_or_else(|| memory_store(&settings));
         let scheduler = self.scheduler.take().unwrap_or_else(|| memory_scheduler(&settings));
-        let metrics = Metrics::new(identity.did().as_str());
+        let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self
             .config
             .capabilities
@@ -284,20 +294,22 @@ async fn signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+        let heard = signal(SignalKind::interrupt()).and_then(|interrupt| {
+            signal(SignalKind::terminate()).map(|terminate| (interrupt, terminate))
+        });
+        if let Ok((mut interrupt, mut terminate)) = heard {
+            tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
-            },
-            _ => {
-                tracing::error!("signals cannot be heard; the process must be killed to end it");
-                std::future::pending().await
             }
+        } else {
+            tracing::error!("signals cannot be heard; the process must be killed to end it");
+            std::future::pending::<()>().await;
         }
     }
     #[cfg(not(unix))]
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

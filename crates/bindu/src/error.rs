@@ -36,6 +36,9 @@ pub enum StartError {
     /// The server refuses its configuration.
     #[error("building the server")]
     Server(#[from] BuildError),
+    /// The file that `BINDU_DEPLOY_CAPTURE` names cannot be written.
+    #[error("writing the file that BINDU_DEPLOY_CAPTURE names")]
+    Capture(#[source] std::io::Error),
     /// The async runtime cannot be made.
     #[error("making the async runtime")]
     Runtime(#[source] std::io::Error),

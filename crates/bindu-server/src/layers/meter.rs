@@ -57,7 +57,6 @@ where
                 method: known(request.method()),
                 route,
                 begun: Instant::now(),
-                answered: false,
             }
         });
         Metered { inner: self.inner.call(request), count }
@@ -89,12 +88,10 @@ pub(crate) struct Count {
     method: &'static str,
     route: Option<usize>,
     begun: Instant,
-    answered: bool,
 }
 
 impl Count {
-    fn answered(&mut self, response: &Response<Body>) {
-        self.answered = true;
+    fn answered(&self, response: &Response<Body>) {
         let (status, size) = (response.status().as_u16(), response.body().size_hint().exact());
         self.metrics.request_ended(self.method, self.route, status, self.begun.elapsed(), size);
     }
@@ -102,7 +99,7 @@ impl Count {
 
 impl Drop for Count {
     fn drop(&mut self) {
-        self.metrics.request_gone(self.answered);
+        self.metrics.request_gone();
     }
 }
 
@@ -125,7 +122,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let answer = ready!(this.inner.poll(cx));
-        if let Some(mut count) = this.count.take()
+        if let Some(count) = this.count.take()
             && let Ok(response) = &answer
         {
             count.answered(response);

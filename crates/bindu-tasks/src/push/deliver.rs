@@ -89,13 +89,11 @@ impl Sender {
                 Ok(Some((entry, delivery))) => self.tell(tasks, &entry, &delivery).await,
                 Ok(None) => {
                     let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
-                    match chains.get_mut(key) {
-                        // Something came after the outbox was read.
-                        Some(more @ true) => *more = false,
-                        _ => {
-                            chains.remove(key);
-                            return;
-                        }
+                    // Something may have come after the outbox was read.
+                    let more = chains.get_mut(key).is_some_and(std::mem::take);
+                    if !more {
+                        chains.remove(key);
+                        return;
                     }
                 }
                 Err(error) => {
@@ -195,15 +193,11 @@ impl Sender {
             value.map_err(|_| "the webhook's token cannot be sent in a header".to_owned())
         };
         if let Some(token) = &config.token {
-            match delivery.webhook.dialect {
-                Dialect::V0_3 => {
-                    request = request.header("X-A2A-Notification-Token", secret(token.clone())?);
-                }
-                _ => {
-                    let bearer = secret(format!("Bearer {token}"))?;
-                    request = request.header(header::AUTHORIZATION, bearer);
-                }
-            }
+            request = if delivery.webhook.dialect == Dialect::V0_3 {
+                request.header("X-A2A-Notification-Token", secret(token.clone())?)
+            } else {
+                request.header(header::AUTHORIZATION, secret(format!("Bearer {token}"))?)
+            };
         }
         if let Some(identity) = &self.identity {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -1,0 +1,254 @@
+//! The store that lives and dies with the process.
+
+mod entry;
+mod index;
+mod log;
+mod once;
+mod open;
+mod outbox;
+mod pack;
+mod state;
+mod unpack;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bindu_protocol::{
+    ContextId, ContextSummary, Owner, PushConfigId, TaskId, TaskState, Timestamp,
+};
+use futures_core::Stream;
+
+use self::entry::Found;
+use self::state::State;
+use crate::{
+    BoxFuture, BoxStream, Change, Committed, ContextQuery, Event, Feedback, OutboxEntry, OutboxId,
+    OutboxKind, Page, Record, RunId, Storage, StorageError, TaskQuery, Webhook,
+};
+
+/// How much a [`MemoryStore`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryConfig {
+    /// At most so many tasks, and so many keys of [`Once`](crate::Once). Beyond that, the tasks
+    /// that have been over for longest are dropped; if none is over, a new task is refused with
+    /// [`StorageError::Full`]. One million by default.
+    pub max_tasks: usize,
+    /// At most so many events in one task's log. Beyond that, its older part is dropped, and a
+    /// [`Snapshot`](crate::EventBody::Snapshot) stands in for it: what is lost are pieces of
+    /// artifacts. 100,000 by default; fewer than 2 count as 2.
+    pub max_log_events: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { max_tasks: 1_000_000, max_log_events: 100_000 }
+    }
+}
+
+/// A store in memory: fast, bounded, and empty again after a restart.
+///
+/// Every call is one short critical section; no future of it ever waits. A small task that is over
+/// is kept packed, and unpacked when somebody asks for it: an answered echo takes well below one
+/// kilobyte.
+///
+/// ```
+/// use bindu_storage::{MemoryConfig, MemoryStore, Storage};
+///
+/// let store = MemoryStore::new(MemoryConfig { max_tasks: 1_000, ..MemoryConfig::default() });
+/// assert_eq!(store.name(), "InMemoryStorage");
+/// ```
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(config: MemoryConfig) -> Self {
+        Self { state: Mutex::new(State::new(config)) }
+    }
+
+    /// A panic elsewhere does not take the store away: no change is left half made, since nothing
+    /// that can panic runs between the first write of a change and its last.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(MemoryConfig::default())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("MemoryStore")
+            .field("config", state.config())
+            .field("tasks", &state.len())
+            .finish_non_exhaustive()
+    }
+}
+
+// The blocks are lazy, so that a future that is dropped unpolled did nothing. What was found packed
+// is unpacked after the lock is given back.
+impl Storage for MemoryStore {
+    fn load<'a>(
+        &'a self,
+        id: &'a TaskId,
+    ) -> BoxFuture<'a, Result<Option<Arc<Record>>, StorageError>> {
+        Box::pin(async move {
+            let found = self.state().find(id);
+            found.map(|found| found.record(id)).transpose()
+        })
+    }
+
+    fn commit(&self, change: Change) -> BoxFuture<'_, Result<Committed, StorageError>> {
+        Box::pin(async move { self.state().commit(change) })
+    }
+
+    fn events<'a>(
+        &'a self,
+        id: &'a TaskId,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Event>, StorageError>> {
+        Box::pin(async move {
+            let packed = match self.state().events(id, after, limit) {
+                Ok(events) => return Ok(events),
+                Err(packed) => packed,
+            };
+            let (_, log) = packed.unpack(id)?;
+            Ok(log::after(&log, after, limit))
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        id: &'a TaskId,
+        run: RunId,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move { self.state().renew(id, run, until) })
+    }
+
+    fn stranded(
+        &self,
+        now: Timestamp,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
+        Box::pin(async move { Ok(self.state().stranded(now, since, limit)) })
+    }
+
+    fn tasks(&self, query: TaskQuery) -> BoxFuture<'_, Result<Page<Arc<Record>>, StorageError>> {
+        Box::pin(async move {
+            let found = self.state().tasks(&query)?;
+            let items =
+                found.items.into_iter().map(|(id, found): (TaskId, Found)| found.record(&id));
+            Ok(Page { items: items.collect::<Result<_, _>>()?, next: found.next })
+        })
+    }
+
+    fn contexts(
+        &self,
+        query: ContextQuery,
+    ) -> BoxFuture<'_, Result<Page<ContextSummary>, StorageError>> {
+        Box::pin(async move { self.state().contexts(&query) })
+    }
+
+    fn clear_context<'a>(
+        &'a self,
+        id: &'a ContextId,
+        owner: &'a Owner,
+    ) -> BoxFuture<'a, Result<Vec<TaskId>, StorageError>> {
+        Box::pin(async move { self.state().clear_context(id, owner) })
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<Vec<(TaskState, u64)>, StorageError>> {
+        Box::pin(async move { Ok(self.state().count()) })
+    }
+
+    fn add_feedback<'a>(
+        &'a self,
+        id: &'a TaskId,
+        feedback: Feedback,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move { self.state().add_feedback(id, feedback) })
+    }
+
+    fn feedback<'a>(
+        &'a self,
+        id: &'a TaskId,
+    ) -> BoxFuture<'a, Result<Vec<Feedback>, StorageError>> {
+        Box::pin(async move { Ok(self.state().feedback(id)) })
+    }
+
+    fn set_webhook<'a>(
+        &'a self,
+        id: &'a TaskId,
+        webhook: Webhook,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move { self.state().set_webhook(id, webhook) })
+    }
+
+    fn remove_webhook<'a>(
+        &'a self,
+        id: &'a TaskId,
+        config: &'a PushConfigId,
+    ) -> BoxFuture<'a, Result<bool, StorageError>> {
+        Box::pin(async move { self.state().remove_webhook(id, config) })
+    }
+
+    fn outbox(
+        &self,
+        kind: OutboxKind,
+        task: Option<TaskId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<OutboxEntry>, StorageError>> {
+        Box::pin(async move { Ok(self.state().outbox().read(kind, task.as_ref(), limit)) })
+    }
+
+    fn outbox_done(&self, id: OutboxId) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async move {
+            self.state().outbox().done(id);
+            Ok(())
+        })
+    }
+
+    fn outbox_retry(
+        &self,
+        id: OutboxId,
+        next: Timestamp,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async move {
+            self.state().outbox().retry(id, next);
+            Ok(())
+        })
+    }
+
+    fn changes(&self) -> BoxStream<'static, TaskId> {
+        Box::pin(Silent)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn name(&self) -> &'static str {
+        "InMemoryStorage"
+    }
+}
+
+/// The changes of other processes: there are none, and there always might be.
+struct Silent;
+
+impl Stream for Silent {
+    type Item = TaskId;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<TaskId>> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,91 @@
+//! What is still to be done.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bindu_protocol::{PushConfigId, TaskId, Timestamp};
+
+use crate::{OutboxBody, OutboxEntry, OutboxId, OutboxKind};
+
+/// The entries by kind, oldest first, and where to find those of a task.
+#[derive(Default)]
+pub(super) struct Outbox {
+    last: u64,
+    runs: BTreeMap<OutboxId, OutboxEntry>,
+    deliveries: BTreeMap<OutboxId, OutboxEntry>,
+    of_task: HashMap<TaskId, Vec<OutboxId>>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, task: &TaskId, body: OutboxBody, next: Timestamp) -> OutboxId {
+        self.last += 1;
+        let id = OutboxId(self.last);
+        let entries = match body.kind() {
+            OutboxKind::Run => &mut self.runs,
+            OutboxKind::Deliver => &mut self.deliveries,
+        };
+        entries.insert(id, OutboxEntry { id, task: task.clone(), body, attempts: 0, next });
+        if let Some(ids) = self.of_task.get_mut(task) {
+            ids.push(id);
+        } else {
+            self.of_task.insert(task.clone(), vec![id]);
+        }
+        id
+    }
+
+    pub(super) fn read(
+        &self,
+        kind: OutboxKind,
+        task: Option<&TaskId>,
+        limit: usize,
+    ) -> Vec<OutboxEntry> {
+        let entries = match kind {
+            OutboxKind::Run => &self.runs,
+            OutboxKind::Deliver => &self.deliveries,
+        };
+        if let Some(task) = task {
+            let ids = self.of_task.get(task).map_or(&[][..], Vec::as_slice);
+            ids.iter().filter_map(|id| entries.get(id)).take(limit).cloned().collect()
+        } else {
+            entries.values().take(limit).cloned().collect()
+        }
+    }
+
+    pub(super) fn done(&mut self, id: OutboxId) {
+        let Some(entry) = self.runs.remove(&id).or_else(|| self.deliveries.remove(&id)) else {
+            return;
+        };
+        if let Some(ids) = self.of_task.get_mut(&entry.task) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.of_task.remove(&entry.task);
+            }
+        }
+    }
+
+    pub(super) fn retry(&mut self, id: OutboxId, next: Timestamp) {
+        let Some(entry) = self.runs.get_mut(&id).or_else(|| self.deliveries.get_mut(&id)) else {
+            return;
+        };
+        entry.next = next;
+        entry.attempts = entry.attempts.saturating_add(1);
+    }
+
+    /// Forgets everything about a task.
+    pub(super) fn remove_task(&mut self, task: &TaskId) {
+        for id in self.of_task.remove(task).unwrap_or_default() {
+            self.runs.remove(&id);
+            self.deliveries.remove(&id);
+        }
+    }
+
+    /// Forgets what was to be sent to one webhook of a task.
+    pub(super) fn remove_webhook(&mut self, task: &TaskId, config: &PushConfigId) {
+        for entry in self.read(OutboxKind::Deliver, Some(task), usize::MAX) {
+            if let OutboxBody::Deliver(delivery) = &entry.body
+                && delivery.webhook.config.id.as_ref() == Some(config)
+            {
+                self.done(entry.id);
+            }
+        }
+    }
+}
