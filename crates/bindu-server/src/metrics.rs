@@ -71,8 +71,10 @@ impl Metrics {
             &["method", "endpoint", "status"],
         );
         // Also so that the name is there before the first request has been answered.
-        let post =
-            |entry: &crate::routes::Entry| requests.with_label_values(&["POST", entry.path, "200"]);
+        let post = |entry: &crate::routes::Entry| {
+            let is_posted = entry.methods.contains(&http::Method::POST);
+            is_posted.then(|| requests.with_label_values(&["POST", entry.path, "200"]))
+        };
         let completed = new.counters(
             "agent_tasks_completed_total",
             "Tasks that ended",
