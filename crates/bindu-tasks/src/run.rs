@@ -128,6 +128,20 @@ impl Tasks {
         Ok(None)
     }
 
+    /// Fails a task whose run was lost, if it is not over by then.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Storage`] if the store cannot be reached.
+    pub async fn fail_lost(&self, id: &TaskId) -> Result<(), TaskError> {
+        match self.load(id).await? {
+            Some(record) if record.task.status.state == TaskState::Working => {
+                self.give_up(&record).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A task whose runs were lost again and again is over.
     async fn give_up(&self, record: &Record) -> Result<(), TaskError> {
         let text = "Task execution failed: worker lost";

@@ -1,5 +1,6 @@
 //! The loop: take a job, run it, say that it is done.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -134,7 +135,10 @@ impl Shared {
                 Ok(delivered) => {
                     self.busy.fetch_add(1, Ordering::SeqCst);
                     let _busy = Leaving(&self.busy);
-                    self.run(&delivered).await;
+                    let ran = AssertUnwindSafe(self.run(&delivered)).catch_unwind().await;
+                    if ran.is_err() {
+                        self.lost(&delivered).await;
+                    }
                 }
                 Err(SchedulerError::Closed) => return,
                 Err(error) => {
@@ -166,6 +170,18 @@ impl Shared {
             }
         };
         if let Err(error) = told {
+            tracing::warn!(task = %id, %error, "the queue could not be told");
+        }
+    }
+
+    /// A fault of ours broke a run off: its task fails, and the slot goes on.
+    async fn lost(&self, delivered: &Delivered) {
+        let id = &delivered.job.task;
+        tracing::error!(task = %id, "a run broke off inside the worker");
+        if let Err(error) = self.tasks.fail_lost(id).await {
+            tracing::error!(task = %id, %error, "a lost task could not be failed");
+        }
+        if let Err(error) = self.tasks.scheduler().ack(delivered).await {
             tracing::warn!(task = %id, %error, "the queue could not be told");
         }
     }
