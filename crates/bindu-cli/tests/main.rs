@@ -1,0 +1,7 @@
+//! The built command against canned agents.
+
+mod agent;
+mod did;
+mod run;
+mod send;
+mod task;
