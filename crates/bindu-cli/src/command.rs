@@ -4,6 +4,7 @@ mod card;
 mod did;
 mod peer;
 mod send;
+mod serve;
 mod task;
 
 use std::future::Future;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     /// Make and show identities.
     #[command(subcommand)]
     Did(did::Command),
+    /// Serve an agent whose handler is a program.
+    Serve(serve::Args),
 }
 
 impl Command {
@@ -36,6 +39,7 @@ impl Command {
             Self::Send(args) => wait_for(args.run(output)),
             Self::Task(command) => wait_for(command.run(output)),
             Self::Did(command) => command.run(output),
+            Self::Serve(args) => args.run(),
         }
     }
 }

@@ -4,4 +4,5 @@ mod agent;
 mod did;
 mod run;
 mod send;
+mod serve;
 mod task;

@@ -184,7 +184,8 @@ impl Writer {
         let how = format!("{why}; resume with Last-Event-ID {last}");
         write_comment(piece, &how);
         let written = if self.dialect == Dialect::V0_3 {
-            let error = RpcError::new(Code::INTERNAL).with_message(how);
+            let mut error = RpcError::new(Code::INTERNAL).with_message(how);
+            error.data = Some(serde_json::json!({ "resumeAfter": last }).into());
             let response = RpcResponse::<()> { id: &self.id, outcome: Err(&error) };
             write(piece, None, |data| serde_json::to_writer(data, &response))
         } else {

@@ -47,6 +47,7 @@ pub use lease::{
     a_claim_is_exclusive_until_it_ends, a_lease_can_be_renewed_by_its_run_only,
     a_run_that_lost_its_task_is_refused, a_writer_outside_ends_the_run_with_the_work,
     claims_are_counted, only_one_of_ten_claims_wins, stranded_tasks_are_found,
+    work_without_a_lease_is_stranded,
 };
 pub use list::{
     a_foreign_context_cannot_be_cleared, a_used_context_belongs_to_its_owner,
@@ -129,6 +130,7 @@ macro_rules! for_each_storage_case {
         claims_are_counted
         only_one_of_ten_claims_wins
         stranded_tasks_are_found
+        work_without_a_lease_is_stranded
         a_foreign_context_cannot_be_cleared
         a_used_context_belongs_to_its_owner
         clearing_a_context_leaves_no_trace

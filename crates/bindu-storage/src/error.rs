@@ -31,11 +31,13 @@ pub enum StorageError {
     /// The cursor was not made by this store for this query.
     #[error("the page token is not valid")]
     BadCursor,
-    /// The store has no room for another task.
-    #[error("the store is full: it keeps at most {limit} tasks")]
+    /// The store has no room for what is new.
+    #[error("the store is full: it keeps at most {limit} {unit}")]
     Full {
-        /// How many tasks it keeps.
+        /// How much it keeps.
         limit: usize,
+        /// Of what: `tasks`, `bytes`.
+        unit: &'static str,
     },
     /// The backend failed; the same call may succeed later.
     #[error("storage backend failed while {doing}")]

@@ -9,6 +9,7 @@ mod outbox;
 mod pack;
 mod state;
 mod unpack;
+mod weight;
 
 use std::fmt;
 use std::pin::Pin;
@@ -34,6 +35,18 @@ pub struct MemoryConfig {
     /// that have been over for longest are dropped; if none is over, a new task is refused with
     /// [`StorageError::Full`]. One million by default.
     pub max_tasks: usize,
+    /// About so many bytes, for everything: tasks, logs, webhooks, outbox, feedback, and for at
+    /// most an eighth keys of [`Once`](crate::Once). Beyond that, the tasks that have been over for
+    /// longest are dropped, as above; if that does not help, what is new is refused with
+    /// [`StorageError::Full`] and nothing is dropped: a task, a webhook, an opinion. One GiB by
+    /// default.
+    ///
+    /// What happens to a task that is there is always stored, and the task that it happens to is
+    /// not dropped for it. So running tasks that grow can take the store beyond this bound.
+    ///
+    /// The count is an estimate: contents by their length, structures by their size and what an
+    /// allocator adds. See [`MemoryStore::bytes`].
+    pub max_bytes: usize,
     /// At most so many events in one task's log. Beyond that, its older part is dropped, and a
     /// [`Snapshot`](crate::EventBody::Snapshot) stands in for it: what is lost are pieces of
     /// artifacts. 100,000 by default; fewer than 2 count as 2.
@@ -42,7 +55,7 @@ pub struct MemoryConfig {
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        Self { max_tasks: 1_000_000, max_log_events: 100_000 }
+        Self { max_tasks: 1_000_000, max_bytes: 1 << 30, max_log_events: 100_000 }
     }
 }
 
@@ -69,6 +82,12 @@ impl MemoryStore {
         Self { state: Mutex::new(State::new(config)) }
     }
 
+    /// About how many bytes the store holds, as [`MemoryConfig::max_bytes`] counts them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.state().bytes()
+    }
+
     /// A panic elsewhere does not take the store away: no change is left half made, since nothing
     /// that can panic runs between the first write of a change and its last.
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,6 +107,7 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("config", state.config())
             .field("tasks", &state.len())
+            .field("bytes", &state.bytes())
             .finish_non_exhaustive()
     }
 }
@@ -213,7 +233,7 @@ impl Storage for MemoryStore {
 
     fn outbox_done(&self, id: OutboxId) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
-            self.state().outbox().done(id);
+            self.state().outbox_done(id);
             Ok(())
         })
     }
@@ -224,7 +244,7 @@ impl Storage for MemoryStore {
         next: Timestamp,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
-            self.state().outbox().retry(id, next);
+            self.state().outbox_retry(id, next);
             Ok(())
         })
     }

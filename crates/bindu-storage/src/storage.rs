@@ -48,7 +48,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///   first: such a run is not told of a conflict.
     /// * [`StorageError::NotOwner`]: the context of a new task belongs to another owner.
     /// * [`StorageError::Repeated`]: `change.once` was used before, by a task that is still there.
-    /// * [`StorageError::Full`]: the store has no room for another task.
+    /// * [`StorageError::Full`]: the store has no room for another task. Said of new tasks only: one
+    ///   that exists can always be brought to its end.
     ///
     /// In all of these nothing is written. Else as [`load`](Self::load).
     fn commit(&self, change: Change) -> BoxFuture<'_, Result<Committed, StorageError>>;
@@ -80,9 +81,15 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         until: Timestamp,
     ) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Tasks that nobody works on although somebody should: in `submitted` or `resumed` since
-    /// before `since`, or in `working` with a lease that ended before `now`. Oldest first, at most
-    /// `limit`.
+    /// Tasks that nobody works on although somebody should. Oldest first, at most `limit`. These
+    /// are the tasks
+    ///
+    /// * in `submitted` or `resumed` since before `since`,
+    /// * in `working` with a lease that ended before `now`,
+    /// * in `working` without a lease since before `since`: another implementation wrote them.
+    ///
+    /// Since when a task is in its state, its status says; if it does not, the task's creation
+    /// counts.
     ///
     /// # Errors
     ///
@@ -137,7 +144,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StorageError::NotFound`] if there is no such task. Else as [`load`](Self::load).
+    /// [`StorageError::NotFound`] if there is no such task; [`StorageError::Full`] if there is no
+    /// room. Else as [`load`](Self::load).
     fn add_feedback<'a>(
         &'a self,
         id: &'a TaskId,
@@ -156,7 +164,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StorageError::NotFound`] if there is no such task. Else as [`load`](Self::load).
+    /// [`StorageError::NotFound`] if there is no such task; [`StorageError::Full`] if there is no
+    /// room. Else as [`load`](Self::load).
     fn set_webhook<'a>(
         &'a self,
         id: &'a TaskId,

@@ -87,7 +87,9 @@ fn a_full_store_drops_what_has_been_over_for_longest() {
         change.outbox = vec![OutboxBody::Run { version: Version(1) }];
         now(store.commit(change)).unwrap();
     }
-    assert!(matches!(now(store.commit(born("d", "d", 1))), Err(StorageError::Full { limit: 3 })));
+    let full = now(store.commit(born("d", "d", 1))).expect_err("the store is full");
+    assert!(matches!(full, StorageError::Full { limit: 3, unit: "tasks" }));
+    assert_eq!(full.to_string(), "the store is full: it keeps at most 3 tasks");
     assert!(!is_there(&store, "d"));
 
     end(&store, "b", 2);
@@ -106,6 +108,138 @@ fn a_full_store_drops_what_has_been_over_for_longest() {
     assert!(matches!(now(store.commit(born("f", "f", 6))), Err(StorageError::Full { .. })));
     // A change of a task that is there needs no room.
     end(&store, "e", 7);
+}
+
+/// A task whose message says so much.
+fn heavy(id: &str, bytes: usize, second: i64) -> Change {
+    let mut change = born(id, id, second);
+    let mut task = Task::clone(&change.task);
+    let text = Part::text("x".repeat(bytes));
+    task.history = vec![Arc::new(Message::new(Role::User, vec![text]))];
+    change.task = Arc::new(task);
+    change.events = vec![EventBody::Snapshot(Arc::clone(&change.task))];
+    change
+}
+
+fn bounded(max_bytes: usize) -> MemoryStore {
+    MemoryStore::new(MemoryConfig { max_bytes, ..MemoryConfig::default() })
+}
+
+#[test]
+fn too_many_bytes_drop_what_has_been_over_for_longest() {
+    let store = bounded(350_000);
+    for id in ["a", "b", "c"] {
+        now(store.commit(heavy(id, 100_000, 0))).unwrap();
+    }
+    end(&store, "b", 1);
+    end(&store, "a", 2);
+    now(store.commit(heavy("d", 100_000, 3))).unwrap();
+    assert_eq!(["a", "b", "c", "d"].map(|id| is_there(&store, id)), [true, false, true, true]);
+    assert!(store.bytes() <= 350_000);
+}
+
+#[test]
+fn a_new_task_that_can_have_no_room_is_refused_and_costs_nobody_theirs() {
+    let store = bounded(350_000);
+    for id in ["a", "b", "c"] {
+        now(store.commit(heavy(id, 100_000, 0))).unwrap();
+    }
+    end(&store, "a", 1);
+    let held = store.bytes();
+    let full = now(store.commit(heavy("d", 200_000, 2))).expect_err("the store is full");
+    assert!(matches!(full, StorageError::Full { limit: 350_000, unit: "bytes" }));
+    assert_eq!(full.to_string(), "the store is full: it keeps at most 350000 bytes");
+    assert!(is_there(&store, "a") && !is_there(&store, "d"));
+    assert_eq!(store.bytes(), held);
+}
+
+#[test]
+fn a_task_that_is_there_is_written_to_whatever_it_takes() {
+    let store = bounded(150_000);
+    now(store.commit(heavy("old", 50_000, 0))).unwrap();
+    end(&store, "old", 1);
+    let running = now(store.commit(heavy("a", 50_000, 2))).unwrap().record;
+    let said = Arc::new(Message::new(Role::Agent, vec![Part::text("x".repeat(200_000))]));
+    let change = next(&running, 3, Hold::Outside, vec![EventBody::Message(said)]);
+    now(store.commit(change)).unwrap();
+    assert!(store.bytes() > 200_000);
+    assert!(!is_there(&store, "old"), "what is over goes first");
+    end(&store, "a", 4);
+    assert!(is_there(&store, "a"), "an answer is not dropped for its own size");
+
+    let opinion = Feedback { text: "good".into(), rating: None, metadata: None, at: at(5) };
+    let id = "a".parse().unwrap();
+    let full = now(store.add_feedback(&id, opinion)).expect_err("opinions need room");
+    assert!(matches!(full, StorageError::Full { limit: 150_000, unit: "bytes" }));
+    assert!(is_there(&store, "a"), "a task is not dropped for an opinion on it");
+
+    now(store.commit(born("b", "b", 6))).unwrap();
+    assert!(!is_there(&store, "a"));
+    assert!(store.bytes() < 2_000);
+}
+
+#[test]
+fn nothing_is_left_of_the_weight_of_what_is_gone() {
+    let store = MemoryStore::default();
+    assert_eq!(store.bytes(), 0);
+    now(store.commit(heavy("a", 100_000, 0))).unwrap();
+    end(&store, "a", 1);
+    now(store.clear_context(&"a".parse().unwrap(), &Owner::nobody())).unwrap();
+    assert_eq!(store.bytes(), 0);
+}
+
+/// By how much the store grows with a change of a task.
+fn growth(event: impl FnOnce(String) -> EventBody) -> usize {
+    let store = MemoryStore::default();
+    let record = now(store.commit(born("a", "a", 0))).expect("the store answers").record;
+    let before = store.bytes();
+    let change = next(&record, 1, Hold::Outside, vec![event("x".repeat(100_000))]);
+    now(store.commit(change)).expect("the store answers");
+    store.bytes() - before
+}
+
+#[test]
+fn content_of_every_kind_is_weighed_once() {
+    fn message(part: Part) -> EventBody {
+        EventBody::Message(Arc::new(Message::new(Role::User, vec![part])))
+    }
+    fn object(text: String) -> JsonObject {
+        let map: std::collections::BTreeMap<_, _> = [("key", text)].into();
+        JsonObject::try_from(bindu_protocol::Json::new(&map).expect("a map is JSON"))
+            .expect("a map is an object")
+    }
+    let artifact = |text: String| Arc::new(Artifact::new("result", vec![Part::text(text)]));
+    let kinds: [(&str, usize); 7] = [
+        ("a text", growth(|text| message(Part::text(text)))),
+        ("data", growth(|text| message(Part::data(object(text))))),
+        (
+            "a file",
+            growth(|text| message(Part::file(File { bytes: Some(text), ..File::default() }))),
+        ),
+        (
+            "a status",
+            growth(|text| {
+                let message = Message::new(Role::Agent, vec![Part::text(text)]);
+                let mut status = TaskStatus::new(TaskState::InputRequired, at(1));
+                status.message = Some(Arc::new(message));
+                EventBody::Status(status)
+            }),
+        ),
+        (
+            "an artifact",
+            growth(|text| EventBody::Artifact { artifact: artifact(text), streamed: false }),
+        ),
+        ("a chunk", growth(|text| EventBody::Chunk { artifact: artifact(text), append: false })),
+        // The log and the task each have theirs.
+        ("metadata", growth(|text| EventBody::Metadata(object(text))) / 2),
+    ];
+    for (kind, bytes) in kinds {
+        assert!((100_000..101_000).contains(&bytes), "{kind} of 100,000 bytes weighs {bytes}");
+    }
+    // Many small things take more than their texts.
+    let parts = vec![Part::text(""); 1_000];
+    let many = growth(|_| EventBody::Message(Arc::new(Message::new(Role::User, parts))));
+    assert!(many >= 1_000 * size_of::<Part>(), "{many}");
 }
 
 #[test]
@@ -317,7 +451,7 @@ proptest! {
         changes in vec((vec(event(), 0..4), any::<bool>()), 0..12),
         max_log_events in 2_usize..20,
     ) {
-        let store = MemoryStore::new(MemoryConfig { max_tasks: 10, max_log_events });
+        let store = MemoryStore::new(MemoryConfig { max_tasks: 10, max_log_events, ..MemoryConfig::default() });
         let task = Arc::new(Task {
             id: "own".parse().unwrap(),
             context_id: ContextId::random(),

@@ -49,9 +49,15 @@ impl Agent {
     /// Begins an agent of a handler.
     #[must_use]
     pub fn builder(config: AgentConfig, handler: impl Handler) -> Self {
+        Self::builder_of(config, AnyHandler::new(handler))
+    }
+
+    /// Begins an agent of a handler whose type was chosen at run time.
+    #[must_use]
+    pub fn builder_of(config: AgentConfig, handler: AnyHandler) -> Self {
         Self {
             config,
-            handler: AnyHandler::new(handler),
+            handler,
             settings: None,
             base: PathBuf::from("."),
             storage: None,
@@ -381,6 +387,7 @@ fn http_config(settings: &Settings) -> bindu_http::server::Config {
 fn memory_store(settings: &Settings) -> Arc<dyn Storage> {
     Arc::new(MemoryStore::new(bindu_storage::MemoryConfig {
         max_tasks: settings.storage.memory_max_tasks,
+        max_bytes: settings.storage.memory_max_bytes,
         ..bindu_storage::MemoryConfig::default()
     }))
 }

@@ -1,9 +1,12 @@
 //! The agent's card, from its configuration and identity.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bindu_did::key_dir::Identity;
-use bindu_protocol::{AgentCapabilities, AgentCard, AgentExtension, AgentTrust, JsonObject};
+use bindu_protocol::{
+    AgentCapabilities, AgentCard, AgentExtension, AgentTrust, DebugLevel, JsonObject,
+};
 use serde_json::{Map, Value, json};
 
 use crate::config::AgentConfig;
@@ -47,18 +50,20 @@ pub(crate) fn of(config: &AgentConfig, identity: &Identity, url: &str) -> AgentC
         num_history_sessions: Some(config.num_history_sessions.into()),
         extra_data: Some(JsonObject::from(extra)),
         debug_mode: Some(config.debug_mode),
-        debug_level: Some(config.debug_level),
+        debug_level: DebugLevel::try_from(config.debug_level).ok(),
         monitoring: Some(config.monitoring),
         telemetry: Some(config.telemetry.unwrap_or(true)),
         agent_trust: Some(trust(config, now)),
         default_input_modes: MODES.map(Into::into).into(),
         default_output_modes: MODES.map(Into::into).into(),
+        provider: None,
         documentation_url: config.documentation_url.clone(),
         icon_url: None,
         execution_cost: None,
         security: Vec::new(),
-        security_schemes: Map::new(),
+        security_schemes: BTreeMap::new(),
         supports_authenticated_extended_card: Some(false),
+        signatures: Vec::new(),
     }
 }
 

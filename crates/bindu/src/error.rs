@@ -1,5 +1,8 @@
 //! Why an agent does not start.
 
+use std::error::Error;
+use std::fmt;
+
 use bindu_agent::skills::SkillError;
 use bindu_did::key_dir::KeyDirError;
 use bindu_server::BuildError;
@@ -8,7 +11,9 @@ use bindu_tasks::TaskError;
 use crate::config::ConfigError;
 
 /// Why an agent does not start.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is what a person reads if `main` returns it: the message, and what lies behind it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The configuration or the settings make no sense; the message lists what to change.
@@ -42,4 +47,16 @@ pub enum StartError {
     /// The async runtime cannot be made.
     #[error("making the async runtime")]
     Runtime(#[source] std::io::Error),
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }

@@ -1,4 +1,67 @@
 //! Wrap a handler, and it is an A2A agent.
+//!
+//! A handler is given a [`Turn`] of a conversation and answers with a [`Reply`]. [`bindufy`] puts
+//! it on the wire: found by its card, answering JSON-RPC, streaming, cancellable, signed. Nothing
+//! else needs to run.
+//!
+//! ```no_run
+//! use bindu::{AgentConfig, Reply, StartError, Turn};
+//!
+//! fn main() -> Result<(), StartError> {
+//!     let config = AgentConfig::new("ann@example.com", "echo");
+//!     bindu::bindufy(config, async |turn: Turn| Ok(Reply::text(turn.text())))
+//! }
+//! ```
+//!
+//! Several agents fit into one process, and a test can have one on a free port:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use bindu::config::Deployment;
+//! use bindu::{Agent, AgentConfig, Reply, Settings, Turn};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let keys = tempfile::tempdir()?;
+//! let config = AgentConfig {
+//!     deployment: Deployment { url: "http://127.0.0.1:0".into(), ..Deployment::default() },
+//!     ..AgentConfig::new("ann@example.com", "echo")
+//! };
+//! let agent = Agent::builder(config, async |turn: Turn| Ok(Reply::text(turn.text())))
+//!     .settings(Settings::default()) // not those of the environment
+//!     .directory(keys.path()) // where `.bindu` with the key is
+//!     .spawn()
+//!     .await?;
+//! println!("{} is at {}", agent.identity().did(), agent.url());
+//! agent.stop(Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The types that matter
+//!
+//! - [`Handler`]: what you write; an async function or closure is one. [`handler_fn`] gives it a
+//!   state, [`blocking`] takes one that blocks, [`Reply::stream`] answers piece by piece.
+//! - [`AgentConfig`]: what the agent is, from Rust or from JSON in the format of the Python
+//!   reference's `bindufy`.
+//! - [`Agent`]: the builder; [`serve`](Agent::serve) until a signal, or [`spawn`](Agent::spawn) for
+//!   a [`Running`] agent in one's own runtime.
+//! - [`Settings`]: what the operator sets, by environment and `.env`. This crate is the only one
+//!   that reads either. [`settings::describe`] lists them all.
+//!
+//! # Features
+//!
+//! The default has none: server, worker, memory store and memory queue.
+//!
+//! - `client`: calling other agents, as `bindu::client`.
+//! - `encryption`: private keys under a password.
+//! - `full`: all of them.
+//!
+//! # What it leaves out
+//!
+//! In this version: authentication of callers, TLS, payment, durable stores, A2A 1.0 and gRPC. A
+//! configuration that asks for one of those that protect or persist is refused, not ignored.
 
 mod agent;
 mod card;
@@ -9,7 +72,7 @@ pub mod settings;
 
 pub use agent::{Agent, Running};
 pub use bindu_agent::{
-    AnyHandler, Chunk, Handler, HandlerError, Reply, Turn, blocking, handler_fn, loose,
+    AnyHandler, ArtifactDraft, Chunk, Completed, Handler, HandlerError, Reply, Turn, blocking, handler_fn, loose,
 };
 #[cfg(feature = "client")]
 pub use bindu_client as client;
@@ -38,3 +101,7 @@ pub use settings::Settings;
 pub fn bindufy(config: AgentConfig, handler: impl Handler) -> Result<(), StartError> {
     Agent::builder(config, handler).serve()
 }
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

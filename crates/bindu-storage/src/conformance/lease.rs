@@ -1,12 +1,15 @@
 //! Who may run a task.
 
-use bindu_protocol::{TaskId, TaskState};
+use std::sync::Arc;
+
+use bindu_protocol::{Task, TaskId, TaskState, TaskStatus};
 use futures_util::future::join_all;
 
 use super::fixture::{
     at, claimed, commit, done, ended, lease, load, next, refused, rule, same, status, stored,
+    submitted,
 };
-use crate::{Hold, Lease, RunId, Storage, StorageError};
+use crate::{EventBody, Hold, Lease, RunId, Storage, StorageError};
 
 /// While a lease runs nobody else can claim the task; once it has ended, anybody can.
 ///
@@ -239,4 +242,40 @@ pub async fn stranded_tasks_are_found(store: &dyn Storage) {
     same!(find(102, 80, 100).await, expected[1..2], "a task that was claimed does not wait");
     ended(store, &started, 103).await;
     same!(find(999, 80, 100).await.len(), 3, "a task that is over is not stranded");
+}
+
+/// A task that is said to be worked on although no run has it waits for a run like any other.
+///
+/// # Panics
+///
+/// If the rule is broken.
+pub async fn work_without_a_lease_is_stranded(store: &dyn Storage) {
+    let orphan = {
+        let mut change = submitted(0);
+        let mut task = Task::clone(&change.task);
+        task.status = TaskStatus::new(TaskState::Working, at(10));
+        change.task = Arc::new(task);
+        change.events = vec![EventBody::Snapshot(Arc::clone(&change.task))];
+        commit(store, change).await.record
+    };
+    let released = {
+        let record = stored(store, 0).await;
+        let held = lease(60);
+        let record = claimed(store, &record, 20, held).await;
+        commit(store, next(&record, 25, Hold::Release(held.run), vec![])).await.record
+    };
+    let find = async |since| -> Vec<TaskId> {
+        let found =
+            done!(store.stranded(at(1_000), at(since), 10).await, "stranded tasks are found");
+        found.iter().map(|record| record.task.id.clone()).collect()
+    };
+    let expected = [&orphan, &released].map(|record| record.task.id.clone());
+    same!(find(21).await, expected, "work that no run has is found, oldest first");
+    same!(find(20).await, expected[..1], "since when a task is worked on, its status says");
+    rule!(
+        find(10).await.is_empty(),
+        "work that no run has is given the time that waiting tasks have"
+    );
+    claimed(store, &orphan, 30, lease(2_000)).await;
+    same!(find(500).await, expected[1..], "work that a run took over is not stranded");
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bindu_protocol::{ContextId, Dialect, Json, Owner, TaskId, TaskState, Timestamp};
 
-use super::{pack, unpack};
+use super::log::Log;
+use super::{pack, unpack, weight};
 use crate::{Event, Record, StorageError, Version, Webhook};
 
 /// A task as it is kept.
@@ -18,7 +19,7 @@ pub(super) enum Entry {
 /// A task as it is used.
 pub(super) struct Live {
     pub(super) record: Arc<Record>,
-    pub(super) log: Vec<Event>,
+    pub(super) log: Log,
 }
 
 /// A task and its log in a few allocations, in place of some thirty.
@@ -78,14 +79,23 @@ impl Found {
 
 impl Entry {
     /// Keeps a task in the form that suits it.
-    pub(super) fn new(owner: &Arc<Owner>, record: Arc<Record>, log: Vec<Event>) -> Self {
+    pub(super) fn new(owner: &Arc<Owner>, record: Arc<Record>, mut log: Log) -> Self {
         let over = record.task.status.state.is_terminal() && record.lease.is_none();
-        if over && let Some(packed) = pack::task(owner, &record, &log) {
+        if over && let Some(packed) = pack::task(owner, &record, log.events()) {
             return Self::Packed(Arc::new(packed));
         }
-        // What is over does not grow: no room is left in its log.
-        let log = if over { log.into_boxed_slice().into_vec() } else { log };
+        if over {
+            log.close();
+        }
         Self::Live(Box::new(Live { record, log }))
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn weight(&self, id: &TaskId) -> usize {
+        match self {
+            Self::Live(live) => weight::live(&live.record, live.log.weight()),
+            Self::Packed(packed) => weight::packed(id, packed),
+        }
     }
 
     pub(super) fn state(&self) -> TaskState {

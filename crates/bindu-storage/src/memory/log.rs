@@ -4,7 +4,50 @@ use std::sync::Arc;
 
 use bindu_protocol::Task;
 
+use super::weight;
 use crate::{Event, EventBody};
+
+/// The events, and what they weigh together.
+#[derive(Default)]
+pub(super) struct Log {
+    events: Vec<Event>,
+    weight: usize,
+}
+
+impl Log {
+    pub(super) fn new(events: Vec<Event>) -> Self {
+        let weight = weigh(&events);
+        Self { events, weight }
+    }
+
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(super) const fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Adds events. A log that then has more than `max` loses its older part, and a snapshot takes
+    /// its place.
+    pub(super) fn extend(&mut self, events: &[Event], max: usize) {
+        self.events.extend_from_slice(events);
+        if shorten(&mut self.events, max) {
+            self.weight = weigh(&self.events);
+        } else {
+            self.weight += weigh(events);
+        }
+    }
+
+    /// Leaves no room for events that never come.
+    pub(super) fn close(&mut self) {
+        self.events.shrink_to_fit();
+    }
+}
+
+fn weigh(events: &[Event]) -> usize {
+    events.iter().map(|event| weight::event(&event.body)).sum()
+}
 
 /// The events after number `after`, at most `limit`. Numbers have no gaps.
 pub(super) fn after(log: &[Event], after: u64, limit: usize) -> Vec<Event> {
@@ -14,23 +57,26 @@ pub(super) fn after(log: &[Event], after: u64, limit: usize) -> Vec<Event> {
     rest.unwrap_or_default().iter().take(limit).cloned().collect()
 }
 
-/// Drops the older part of a log that has more than `max` events: a snapshot takes its place.
+/// Drops the older part of a log that has more than `max` events; says whether it did.
 ///
 /// A quarter goes at a time, so that the work is spread over many events.
-pub(super) fn shorten(log: &mut Vec<Event>, max: usize) {
+fn shorten(log: &mut Vec<Event>, max: usize) -> bool {
     let max = max.max(2);
     if log.len() <= max {
-        return;
+        return false;
     }
     let last = (log.len() - max + max / 4).min(log.len() - 1);
     // Every log begins with a snapshot, or there would be nothing to build on.
-    let Some(EventBody::Snapshot(whole)) = log.first().map(|event| &event.body) else { return };
+    let Some(EventBody::Snapshot(whole)) = log.first().map(|event| &event.body) else {
+        return false;
+    };
     let mut task = Task::clone(whole);
     for event in &log[1..=last] {
         event.body.apply(&mut task);
     }
     log[last].body = EventBody::Snapshot(Arc::new(task));
     log.drain(..last);
+    true
 }
 
 /// Whether `events` made `next` of `previous`; for debug builds, where a mistake of the writer is

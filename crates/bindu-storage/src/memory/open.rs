@@ -9,7 +9,7 @@ use crate::Record;
 /// Where to look for stranded tasks without looking at all.
 #[derive(Default)]
 pub(super) struct Open {
-    /// Waiting for a run, by since when.
+    /// Waiting for a run, or said to work although nobody has the task, by since when.
     waiting: BTreeSet<(Timestamp, TaskId)>,
     /// Being run, by the end of the lease.
     leased: BTreeSet<(Timestamp, TaskId)>,
@@ -17,8 +17,12 @@ pub(super) struct Open {
 
 fn waits_since(record: &Record) -> Option<Timestamp> {
     let status = &record.task.status;
-    matches!(status.state, TaskState::Submitted | TaskState::Resumed)
-        .then(|| status.timestamp.unwrap_or(record.created))
+    let waits = match status.state {
+        TaskState::Submitted | TaskState::Resumed => true,
+        TaskState::Working => record.lease.is_none(),
+        _ => false,
+    };
+    waits.then(|| status.timestamp.unwrap_or(record.created))
 }
 
 fn lease_end(record: &Record) -> Option<Timestamp> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bindu_protocol::{PushConfigId, TaskId, Timestamp};
 
+use super::weight;
 use crate::{OutboxBody, OutboxEntry, OutboxId, OutboxKind};
 
 /// The entries by kind, oldest first, and where to find those of a task.
@@ -12,7 +13,14 @@ pub(super) struct Outbox {
     last: u64,
     runs: BTreeMap<OutboxId, OutboxEntry>,
     deliveries: BTreeMap<OutboxId, OutboxEntry>,
-    of_task: HashMap<TaskId, Vec<OutboxId>>,
+    of_task: HashMap<TaskId, OfTask>,
+}
+
+/// The entries of one task, and what they weigh together.
+#[derive(Default)]
+struct OfTask {
+    ids: Vec<OutboxId>,
+    weight: usize,
 }
 
 impl Outbox {
@@ -23,13 +31,26 @@ impl Outbox {
             OutboxKind::Run => &mut self.runs,
             OutboxKind::Deliver => &mut self.deliveries,
         };
+        let weight = weight::outbox(task, &body);
         entries.insert(id, OutboxEntry { id, task: task.clone(), body, attempts: 0, next });
-        if let Some(ids) = self.of_task.get_mut(task) {
-            ids.push(id);
+        if let Some(of_task) = self.of_task.get_mut(task) {
+            of_task.ids.push(id);
+            of_task.weight += weight;
         } else {
-            self.of_task.insert(task.clone(), vec![id]);
+            self.of_task.insert(task.clone(), OfTask { ids: vec![id], weight });
         }
         id
+    }
+
+    /// About how many bytes the entries of a task take.
+    pub(super) fn weight(&self, task: &TaskId) -> usize {
+        self.of_task.get(task).map_or(0, |of_task| of_task.weight)
+    }
+
+    /// The task that caused an entry.
+    pub(super) fn task(&self, id: OutboxId) -> Option<&TaskId> {
+        let entry = self.runs.get(&id).or_else(|| self.deliveries.get(&id));
+        entry.map(|entry| &entry.task)
     }
 
     pub(super) fn read(
@@ -43,7 +64,7 @@ impl Outbox {
             OutboxKind::Deliver => &self.deliveries,
         };
         if let Some(task) = task {
-            let ids = self.of_task.get(task).map_or(&[][..], Vec::as_slice);
+            let ids = self.of_task.get(task).map_or(&[][..], |of_task| &of_task.ids);
             ids.iter().filter_map(|id| entries.get(id)).take(limit).cloned().collect()
         } else {
             entries.values().take(limit).cloned().collect()
@@ -54,9 +75,10 @@ impl Outbox {
         let Some(entry) = self.runs.remove(&id).or_else(|| self.deliveries.remove(&id)) else {
             return;
         };
-        if let Some(ids) = self.of_task.get_mut(&entry.task) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
+        if let Some(of_task) = self.of_task.get_mut(&entry.task) {
+            of_task.ids.retain(|other| *other != id);
+            of_task.weight -= weight::outbox(&entry.task, &entry.body);
+            if of_task.ids.is_empty() {
                 self.of_task.remove(&entry.task);
             }
         }
@@ -72,7 +94,7 @@ impl Outbox {
 
     /// Forgets everything about a task.
     pub(super) fn remove_task(&mut self, task: &TaskId) {
-        for id in self.of_task.remove(task).unwrap_or_default() {
+        for id in self.of_task.remove(task).unwrap_or_default().ids {
             self.runs.remove(&id);
             self.deliveries.remove(&id);
         }

@@ -1,5 +1,9 @@
 //! All that the store holds, and every change of it, under one lock.
 
+mod room;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -7,16 +11,18 @@ use bindu_protocol::{
     ContextId, ContextSummary, Owner, PushConfigId, TaskId, TaskState, Timestamp,
 };
 
+use self::room::Load;
 use super::MemoryConfig;
 use super::entry::{Entry, Found, Packed};
 use super::index::Index;
-use super::log;
+use super::log::{self, Log};
 use super::once::OnceKeys;
 use super::open::Open;
 use super::outbox::Outbox;
+use super::weight;
 use crate::{
     Birth, Change, Committed, ContextQuery, Event, EventBody, Feedback, Hold, Lease, OutboxBody,
-    Page, Record, RunId, StorageError, TaskQuery, Version, Webhook,
+    OutboxId, Page, Record, RunId, StorageError, TaskQuery, Version, Webhook,
 };
 
 pub(super) struct State {
@@ -29,10 +35,23 @@ pub(super) struct State {
     counts: [u64; TaskState::ALL.len()],
     once: OnceKeys,
     outbox: Outbox,
-    feedback: HashMap<TaskId, Vec<Feedback>>,
+    feedback: HashMap<TaskId, Opinions>,
+    /// What the tasks and everything beside them weigh; the keys count themselves.
+    load: Load,
     /// What most tasks have, shared by all of them.
     no_webhooks: Arc<[Webhook]>,
 }
+
+/// The opinions on one task, and what they weigh together.
+#[derive(Default)]
+struct Opinions {
+    list: Vec<Feedback>,
+    weight: usize,
+}
+
+/// The keys of [`Once`](crate::Once) may take one in so many of the store's bytes. They outlive the
+/// tasks they made, and are not to take the place of others.
+const SHARE_OF_KEYS: usize = 8;
 
 impl State {
     pub(super) fn new(config: MemoryConfig) -> Self {
@@ -43,9 +62,10 @@ impl State {
             open: Open::default(),
             finished: VecDeque::new(),
             counts: [0; TaskState::ALL.len()],
-            once: OnceKeys::new(config.max_tasks),
+            once: OnceKeys::new(config.max_tasks, config.max_bytes / SHARE_OF_KEYS),
             outbox: Outbox::default(),
             feedback: HashMap::new(),
+            load: Load::default(),
             no_webhooks: Arc::from([]),
         }
     }
@@ -58,8 +78,19 @@ impl State {
         self.tasks.len()
     }
 
-    pub(super) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    pub(super) fn outbox_done(&mut self, id: OutboxId) {
+        let Some(task) = self.outbox.task(id).cloned() else { return };
+        let before = self.load_of(&task);
+        self.outbox.done(id);
+        self.settle(&task, before);
+    }
+
+    pub(super) fn outbox_retry(&mut self, id: OutboxId, next: Timestamp) {
+        self.outbox.retry(id, next);
     }
 
     pub(super) fn find(&self, id: &TaskId) -> Option<Found> {
@@ -75,7 +106,7 @@ impl State {
     ) -> Result<Vec<Event>, Arc<Packed>> {
         match self.tasks.get(id) {
             None => Ok(Vec::new()),
-            Some(Entry::Live(live)) => Ok(log::after(&live.log, after, limit)),
+            Some(Entry::Live(live)) => Ok(log::after(live.log.events(), after, limit)),
             // The end of a log is asked for again and again; it need not be unpacked to be empty.
             Some(Entry::Packed(packed)) if after >= packed.version.0 => Ok(Vec::new()),
             Some(Entry::Packed(packed)) => Err(Arc::clone(packed)),
@@ -122,7 +153,6 @@ impl State {
         if self.index.owner_of(context).is_some_and(|other| **other != owner) {
             return Err(StorageError::NotOwner(context.clone()));
         }
-        self.make_room()?;
         let webhooks =
             if webhooks.is_empty() { Arc::clone(&self.no_webhooks) } else { webhooks.into() };
         let record = Record {
@@ -137,6 +167,9 @@ impl State {
             created: change.at,
         };
         let task = &change.task;
+        let log: usize = change.events.iter().map(weight::event).sum();
+        let outbox: usize = change.outbox.iter().map(|body| weight::outbox(&task.id, body)).sum();
+        self.make_room(1, weight::live(&record, log) + outbox, None)?;
         self.index.insert(&record.owner, &task.context_id, change.at, &task.id);
         Ok(self.write(change, record, lease, None))
     }
@@ -182,6 +215,7 @@ impl State {
 
         let record = Arc::new(record);
         let id = &record.task.id;
+        let before = self.load_of(id);
         self.keep(Arc::clone(&record), previous, &events);
         let outbox = &mut self.outbox;
         let entries = change.outbox.into_iter().map(|body| outbox.push(id, body, change.at));
@@ -189,6 +223,7 @@ impl State {
         if let Some(once) = change.once {
             self.once.insert(once, id.clone(), change.at);
         }
+        self.settle(id, before);
         Committed { record, events, outbox: entries }
     }
 
@@ -207,45 +242,38 @@ impl State {
             self.finished.push_back(id.clone());
         }
 
+        let max = self.config.max_log_events;
         if let Some(Entry::Live(live)) = self.tasks.get_mut(id) {
-            live.log.extend_from_slice(events);
-            log::shorten(&mut live.log, self.config.max_log_events);
+            live.log.extend(events, max);
             if !state.is_terminal() {
                 live.record = record;
                 return;
             }
         }
-        let mut events = match self.tasks.remove(id) {
-            None => events.to_vec(),
+        let log = match self.tasks.remove(id) {
+            None => {
+                let mut log = Log::new(events.to_vec());
+                log.extend(&[], max);
+                log
+            }
             Some(Entry::Live(live)) => live.log,
             Some(Entry::Packed(packed)) => {
                 // It was unpacked before, to see its version.
-                let mut log = packed.unpack(id).map(|(_, log)| log).unwrap_or_default();
-                log.extend_from_slice(events);
+                let log = packed.unpack(id).map(|(_, log)| log).unwrap_or_default();
+                let mut log = Log::new(log);
+                log.extend(events, max);
                 log
             }
         };
-        log::shorten(&mut events, self.config.max_log_events);
         let owner = self.index.owner_of(&record.task.context_id).cloned().unwrap_or_default();
         let id = id.clone();
-        self.tasks.insert(id, Entry::new(&owner, record, events));
-    }
-
-    /// Drops tasks that are over until one more fits.
-    fn make_room(&mut self) -> Result<(), StorageError> {
-        while self.tasks.len() >= self.config.max_tasks {
-            let Some(oldest) = self.finished.pop_front() else {
-                return Err(StorageError::Full { limit: self.config.max_tasks });
-            };
-            if self.tasks.get(&oldest).is_some_and(|entry| entry.state().is_terminal()) {
-                self.remove(&oldest);
-            }
-        }
-        Ok(())
+        self.tasks.insert(id, Entry::new(&owner, record, log));
     }
 
     fn remove(&mut self, id: &TaskId) {
+        let before = self.load_of(id);
         let Some(entry) = self.tasks.remove(id) else { return };
+        self.load = self.load - before;
         self.counts[slot(entry.state())] -= 1;
         match entry {
             Entry::Live(live) => {
@@ -264,12 +292,13 @@ impl State {
         id: &TaskId,
         change: impl FnOnce(&mut Record),
     ) -> Result<(), StorageError> {
+        let before = self.load_of(id);
         let Some(entry) = self.tasks.remove(id) else { return Err(StorageError::NotFound) };
         // Failing to unpack must not lose the task.
         let (mut record, log) = match entry {
             Entry::Live(live) => (live.record, live.log),
             Entry::Packed(packed) => match packed.unpack(id) {
-                Ok(parts) => parts,
+                Ok((record, log)) => (record, Log::new(log)),
                 Err(error) => {
                     self.tasks.insert(id.clone(), Entry::Packed(packed));
                     return Err(error);
@@ -281,6 +310,7 @@ impl State {
         self.open.insert(&record);
         let owner = self.index.owner_of(&record.task.context_id).cloned().unwrap_or_default();
         self.tasks.insert(id.clone(), Entry::new(&owner, record, log));
+        self.settle(id, before);
         Ok(())
     }
 
@@ -367,12 +397,18 @@ impl State {
         if !self.tasks.contains_key(id) {
             return Err(StorageError::NotFound);
         }
-        self.feedback.entry(id.clone()).or_default().push(feedback);
+        let bytes = weight::feedback(&feedback);
+        self.make_room(0, bytes, Some(id))?;
+        let before = self.load_of(id);
+        let opinions = self.feedback.entry(id.clone()).or_default();
+        opinions.list.push(feedback);
+        opinions.weight += bytes;
+        self.settle(id, before);
         Ok(())
     }
 
     pub(super) fn feedback(&self, id: &TaskId) -> Vec<Feedback> {
-        self.feedback.get(id).cloned().unwrap_or_default()
+        self.feedback.get(id).map(|opinions| opinions.list.clone()).unwrap_or_default()
     }
 
     pub(super) fn set_webhook(
@@ -380,6 +416,10 @@ impl State {
         id: &TaskId,
         webhook: Webhook,
     ) -> Result<(), StorageError> {
+        if !self.tasks.contains_key(id) {
+            return Err(StorageError::NotFound);
+        }
+        self.make_room(0, size_of::<Webhook>() + weight::webhook(&webhook), Some(id))?;
         self.modify(id, |record| {
             let mut webhooks = record.webhooks.to_vec();
             match webhooks.iter_mut().find(|other| other.config.id == webhook.config.id) {
@@ -408,7 +448,9 @@ impl State {
             let kept = record.webhooks.iter().filter(|webhook| !named(webhook));
             record.webhooks = kept.cloned().collect();
         })?;
+        let before = self.load_of(id);
         self.outbox.remove_webhook(id, config);
+        self.settle(id, before);
         Ok(true)
     }
 }

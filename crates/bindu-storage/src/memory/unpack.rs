@@ -197,7 +197,7 @@ impl<'a> Unpacker<'a> {
     fn part(&mut self) -> Option<Part> {
         let content = match self.byte()? {
             0 => Content::Text(self.text()?),
-            1 => Content::File { file: self.file()?, text: self.option(Self::text)? },
+            1 => Content::File { file: Box::new(self.file()?), text: self.option(Self::text)? },
             2 => Content::Data { data: self.value()?, text: self.option(Self::text)? },
             _ => return None,
         };

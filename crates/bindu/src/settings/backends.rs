@@ -45,6 +45,8 @@ section! {
             ["STORAGE__POSTGRES_URL", "POSTGRES_URL", "DATABASE_URL"] default "";
         /// Tasks that the backend `memory` keeps; beyond it the oldest finished ones go.
         pub memory_max_tasks: usize = ["STORAGE__MEMORY_MAX_TASKS"] default "1000000" nonzero;
+        /// Bytes that the tasks of the backend `memory` may take, about; beyond it likewise.
+        pub memory_max_bytes: usize = ["STORAGE__MEMORY_MAX_BYTES"] default "1073741824" nonzero;
         /// How large the history of one task may become, in bytes.
         pub history_max_bytes: usize = ["STORAGE__HISTORY_MAX_BYTES"] default "8388608" nonzero;
     }
