@@ -1,12 +1,15 @@
 //! The agent card: what an agent says of itself.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
-use crate::JsonObject;
+use serde::{Deserialize, Serialize};
+
+use crate::spelling::two_spellings;
+use crate::{AgentExecutionCost, AgentTrust, JsonObject, SecurityScheme};
 
 /// Where every agent shows its card; A2A 0.3.
 pub const CARD_PATH: &str = "/.well-known/agent-card.json";
+
 /// Where agents of the reference, and of A2A before 0.3, show it.
 pub const REFERENCE_CARD_PATH: &str = "/.well-known/agent.json";
 
@@ -15,7 +18,7 @@ pub const REFERENCE_CARD_PATH: &str = "/.well-known/agent.json";
 /// Written in camelCase, read from both spellings. Only what every card has is required, so that
 /// cards of the reference, of plain A2A 0.3 agents and of Bindu can be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct AgentCard {
     /// The agent's id, a UUID; cards of plain A2A agents have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,13 +34,13 @@ pub struct AgentCard {
     #[serde(default)]
     pub version: String,
     /// The version of A2A it speaks at `url`.
-    #[serde(default, alias = "protocol_version")]
+    #[serde(default)]
     pub protocol_version: String,
     /// The transport at `url`: `JSONRPC`.
-    #[serde(default, alias = "preferred_transport", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_transport: Option<String>,
     /// Further addresses.
-    #[serde(default, alias = "additional_interfaces", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_interfaces: Vec<AgentInterface>,
     /// What it can do.
     #[serde(default)]
@@ -49,17 +52,17 @@ pub struct AgentCard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AgentKind>,
     /// How many earlier tasks of a context its handler may see.
-    #[serde(default, alias = "num_history_sessions", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_history_sessions: Option<u64>,
     /// Free-form remarks of the operator.
-    #[serde(default, alias = "extra_data", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_data: Option<JsonObject>,
     /// Whether it runs in debug mode.
-    #[serde(default, alias = "debug_mode", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_mode: Option<bool>,
-    /// 1 or 2.
-    #[serde(default, alias = "debug_level", skip_serializing_if = "Option::is_none")]
-    pub debug_level: Option<u8>,
+    /// How much it tells in debug mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_level: Option<DebugLevel>,
     /// Whether it is monitored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<bool>,
@@ -67,36 +70,38 @@ pub struct AgentCard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<bool>,
     /// Whom it trusts, and with what.
-    #[serde(default, alias = "agent_trust", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_trust: Option<AgentTrust>,
     /// Media types it takes.
-    #[serde(default, alias = "default_input_modes")]
+    #[serde(default)]
     pub default_input_modes: Vec<String>,
     /// Media types it answers in.
-    #[serde(default, alias = "default_output_modes")]
+    #[serde(default)]
     pub default_output_modes: Vec<String>,
+    /// Who offers the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<AgentProvider>,
     /// Where its documentation is.
-    #[serde(default, alias = "documentation_url", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documentation_url: Option<String>,
     /// Where its icon is.
-    #[serde(default, alias = "icon_url", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icon_url: Option<String>,
     /// What a call costs.
-    #[serde(default, alias = "execution_cost", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_cost: Option<AgentExecutionCost>,
-    /// Which schemes a caller must use, by name.
+    /// Which schemes a caller must use, by name, and with what scopes; one of the maps is enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub security: Vec<Map<String, Value>>,
+    pub security: Vec<BTreeMap<String, Vec<String>>>,
     /// The schemes, by name.
-    #[serde(default, alias = "security_schemes", skip_serializing_if = "Map::is_empty")]
-    pub security_schemes: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub security_schemes: BTreeMap<String, SecurityScheme>,
     /// Whether signed-in callers see more.
-    #[serde(
-        default,
-        alias = "supports_authenticated_extended_card",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supports_authenticated_extended_card: Option<bool>,
+    /// Signatures over the card, as JWS (RFC 7515); kept, not checked here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<CardSignature>,
 }
 
 impl AgentCard {
@@ -113,6 +118,7 @@ impl AgentCard {
 
 /// A further address of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct AgentInterface {
     /// `JSONRPC`, `GRPC` or `HTTP+JSON`.
     pub transport: String,
@@ -123,26 +129,37 @@ pub struct AgentInterface {
     pub description: Option<String>,
 }
 
+/// Who offers an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct AgentProvider {
+    /// The organisation's name.
+    pub organization: String,
+    /// Its website.
+    pub url: String,
+}
+
 /// What an agent's protocol side can do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct AgentCapabilities {
     /// Extensions it knows; its DID is one of them.
     #[serde(default)]
     pub extensions: Vec<AgentExtension>,
     /// Whether it posts to webhooks.
-    #[serde(default, alias = "push_notifications")]
+    #[serde(default)]
     pub push_notifications: bool,
     /// Whether it answers `message/stream`.
     #[serde(default)]
     pub streaming: bool,
     /// Whether it tells earlier states of a task.
-    #[serde(default, alias = "state_transition_history", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_transition_history: Option<bool>,
 }
 
 /// An extension of A2A that an agent knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct AgentExtension {
     /// Names the extension.
     pub uri: String,
@@ -161,7 +178,7 @@ pub struct AgentExtension {
 ///
 /// The reference's cards have only the first two and `documentationPath`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SkillCard {
     /// Names the skill.
     pub id: String,
@@ -177,13 +194,13 @@ pub struct SkillCard {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
     /// Media types it takes, if not the agent's.
-    #[serde(default, alias = "input_modes", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub input_modes: Vec<String>,
     /// Media types it answers in, if not the agent's.
-    #[serde(default, alias = "output_modes", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output_modes: Vec<String>,
     /// Where its details are.
-    #[serde(default, alias = "documentation_path", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documentation_path: Option<String>,
 }
 
@@ -200,97 +217,62 @@ pub enum AgentKind {
     Workflow,
 }
 
-/// What a call costs, and for whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentExecutionCost {
-    /// The agent's id.
-    #[serde(alias = "agent_id")]
-    pub agent_id: String,
-    /// Its name.
-    #[serde(alias = "agent_name")]
-    pub agent_name: String,
-    /// Credits a call.
-    #[serde(alias = "credits_per_request")]
-    pub credits_per_request: i64,
-    /// Who is paid.
-    #[serde(alias = "creator_did")]
-    pub creator_did: String,
-    /// How much trust a caller needs.
-    #[serde(alias = "minimum_trust_level")]
-    pub minimum_trust_level: TrustLevel,
-}
-
-/// Whom an agent trusts, and with what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentTrust {
-    /// Who vouches for callers.
-    #[serde(alias = "identity_provider")]
-    pub identity_provider: IdentityProvider,
-    /// Roles it has from elsewhere; free-form.
-    #[serde(default, alias = "inherited_roles")]
-    pub inherited_roles: Vec<Value>,
-    /// SHA-256 of its TLS certificate, hex pairs joined by colons.
-    #[serde(default, alias = "certificate_fingerprint", skip_serializing_if = "Option::is_none")]
-    pub certificate_fingerprint: Option<String>,
-    /// Its TLS certificate, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
-    /// Who made it: a UUID, a number or a name.
-    #[serde(alias = "creator_id")]
-    pub creator_id: Value,
-    /// When, in seconds since 1970.
-    #[serde(alias = "creation_timestamp")]
-    pub creation_timestamp: i64,
-    /// Whether callers must prove trust.
-    #[serde(alias = "trust_verification_required")]
-    pub trust_verification_required: bool,
-    /// The trust that each operation needs.
-    #[serde(default, alias = "allowed_operations")]
-    pub allowed_operations: std::collections::BTreeMap<String, TrustLevel>,
-}
-
-/// Who vouches for callers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IdentityProvider {
-    /// Ory Hydra.
-    Hydra,
-    /// Something of the operator's own, or nobody.
+/// How much an agent tells in debug mode; 1 or 2 on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum DebugLevel {
+    /// 1.
     #[default]
-    Custom,
+    Some,
+    /// 2.
+    All,
 }
 
-/// How far someone is trusted; the lowest is the smallest.
-///
-/// ```
-/// # use bindu_protocol::TrustLevel;
-/// assert!(TrustLevel::SuperAdmin > TrustLevel::Guest);
-/// assert_eq!(serde_json::to_string(&TrustLevel::SuperAdmin)?, r#""super_admin""#);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrustLevel {
-    /// The least.
-    Guest,
-    /// May look.
-    Viewer,
-    /// Helps users.
-    Support,
-    /// Checks what was done.
-    Auditor,
-    /// Reads data.
-    Analyst,
-    /// Changes content.
-    Editor,
-    /// Runs things.
-    Operator,
-    /// Decides for a team.
-    Manager,
-    /// Decides for the installation.
-    Admin,
-    /// Everything.
-    SuperAdmin,
+impl TryFrom<u8> for DebugLevel {
+    type Error = UnknownDebugLevel;
+
+    fn try_from(level: u8) -> Result<Self, UnknownDebugLevel> {
+        match level {
+            1 => Ok(Self::Some),
+            2 => Ok(Self::All),
+            _ => Err(UnknownDebugLevel),
+        }
+    }
 }
+
+impl From<DebugLevel> for u8 {
+    fn from(level: DebugLevel) -> Self {
+        match level {
+            DebugLevel::Some => 1,
+            DebugLevel::All => 2,
+        }
+    }
+}
+
+/// The number is no [`DebugLevel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a debug level must be 1 or 2")]
+pub struct UnknownDebugLevel;
+
+/// A signature over a card: a JWS (RFC 7515) without its payload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
+pub struct CardSignature {
+    /// The protected header, base64url.
+    pub protected: String,
+    /// The signature, base64url.
+    pub signature: String,
+    /// The unprotected header; free-form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<JsonObject>,
+}
+
+two_spellings!(
+    AgentCard,
+    AgentInterface,
+    AgentProvider,
+    AgentCapabilities,
+    AgentExtension,
+    SkillCard,
+    CardSignature,
+);

@@ -128,12 +128,13 @@ impl<'de> Deserialize<'de> for Has {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Has, A::Error> {
                 let mut has = Has::default();
                 while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    // What is null is not there.
+                    let is_there = map.next_value::<Option<IgnoredAny>>()?.is_some();
                     match &*key {
-                        "id" => has.id = true,
-                        "taskId" => has.task_id = true,
+                        "id" => has.id = is_there,
+                        "taskId" => has.task_id = is_there,
                         _ => {}
                     }
-                    map.next_value::<IgnoredAny>()?;
                 }
                 Ok(has)
             }
@@ -255,6 +256,7 @@ mod tests {
         assert_eq!(auto("tasks/pushNotificationConfig/set", r#"{"id":"a"}"#), reference);
         assert_eq!(auto("tasks/pushNotificationConfig/set", r#"{"taskId":"a"}"#), v0_3);
         assert_eq!(auto("tasks/list", "{}"), reference);
+        assert_eq!(auto("tasks/get", r#"{"id":null,"taskId":"a"}"#), reference);
     }
 
     #[test]

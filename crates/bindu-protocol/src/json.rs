@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -12,7 +12,8 @@ pub const MAX_DEPTH: usize = 128;
 
 /// Any JSON value, kept as its text: verbatim out, and never parsed on the way.
 ///
-/// Two are equal if they mean the same JSON, whatever their spacing and key order.
+/// Two are equal if they mean the same JSON, whatever their spacing and key order; values that
+/// [`to_value`](Self::to_value) cannot hold are equal only if their texts are.
 #[derive(Clone)]
 pub struct Json(Box<RawValue>);
 
@@ -54,7 +55,8 @@ impl Json {
         serde_json::from_str(self.as_str())
     }
 
-    /// The value as a tree; `null` if its numbers are beyond what a tree can hold.
+    /// The value as a tree; `null` if a tree cannot hold it: a number is too large (`1e999`), or it
+    /// is nested deeper than [`MAX_DEPTH`].
     #[must_use]
     pub fn to_value(&self) -> Value {
         self.parse().unwrap_or(Value::Null)
@@ -86,17 +88,54 @@ impl JsonObject {
         self.as_str()[1..].trim_start().starts_with('}')
     }
 
-    /// One member's value, if it is there. Reads the whole object; for several members,
-    /// take [`to_map`](Self::to_map).
+    /// One member's value, if it is there and a tree can hold it. Looks through the whole object;
+    /// for several members, take [`to_map`](Self::to_map).
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Value> {
-        self.to_map().remove(key)
+        let (_, value) = members(self.as_str()).into_iter().rfind(|(name, _)| name == key)?;
+        serde_json::from_str(value.get()).ok()
     }
 
     /// The object as a map.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
         self.0.parse().unwrap_or_default()
+    }
+
+    /// The object with one more member, or with another value of this one. The others stay as
+    /// they are written, and where they are.
+    ///
+    /// ```
+    /// # use bindu_protocol::JsonObject;
+    /// let map: JsonObject = serde_json::from_str(r#"{"b": 1e999}"#)?;
+    /// assert_eq!(map.with("a", 2).as_str(), r#"{"b": 1e999,"a":2}"#);
+    /// assert_eq!(JsonObject::empty().with("a", 1).with("a", 2).as_str(), r#"{"a":2}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with(&self, key: &str, value: impl Into<Value>) -> Self {
+        let kept = self.without(key);
+        let head = kept.as_str().trim_end().strip_suffix('}').unwrap_or("{").trim_end();
+        let comma = if kept.is_empty() { "" } else { "," };
+        let key = Value::from(key);
+        let text = format!("{head}{comma}{key}:{}}}", value.into());
+        Self(Json(RawValue::from_string(text).unwrap_or(kept.0.0)))
+    }
+
+    /// The object without this member. The others stay as they are written.
+    #[must_use]
+    pub fn without(&self, key: &str) -> Self {
+        let members: Vec<(String, &RawValue)> = members(self.as_str());
+        if members.iter().all(|(name, _)| name != key) {
+            return self.clone();
+        }
+        let rest: Vec<String> = members
+            .into_iter()
+            .filter(|(name, _)| name != key)
+            .map(|(name, value)| format!("{}:{}", Value::from(name), value.get()))
+            .collect();
+        let text = format!("{{{}}}", rest.join(","));
+        RawValue::from_string(text).map_or_else(|_| self.clone(), |raw| Self(Json(raw)))
     }
 
     /// Reads the object into a type.
@@ -139,7 +178,9 @@ impl TryFrom<Json> for JsonObject {
 
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str() || self.to_value() == other.to_value()
+        // What cannot be read equals nothing but itself, not whatever else cannot be read.
+        self.as_str() == other.as_str()
+            || matches!((self.parse::<Value>(), other.parse::<Value>()), (Ok(a), Ok(b)) if a == b)
     }
 }
 
@@ -178,6 +219,37 @@ impl<'de> Deserialize<'de> for JsonObject {
         let json = Json::deserialize(deserializer)?;
         Self::try_from(json).map_err(|_| serde::de::Error::custom("expected an object"))
     }
+}
+
+/// The members of an object in their order, each value as its text.
+fn members(object: &str) -> Vec<(String, &RawValue)> {
+    struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+    impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(MembersVisitor)
+        }
+    }
+
+    struct MembersVisitor;
+
+    impl<'de> Visitor<'de> for MembersVisitor {
+        type Value = Members<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(Members(members))
+        }
+    }
+
+    serde_json::from_str(object).map(|Members(members)| members).unwrap_or_default()
 }
 
 /// Whether JSON text nests arrays and objects deeper than `limit`.

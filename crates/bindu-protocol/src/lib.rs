@@ -25,6 +25,10 @@
 //! whose [`can_become`](TaskState::can_become) is the state machine; and [`StreamEvent`].
 //! [`Marks`] tells which dialect a request speaks.
 //!
+//! What a dialect has no words for is told in others, and understood again: states that only Bindu
+//! has, data parts that hold no object. The rest is left out: an A2A artifact does not say
+//! `append` (its event does), a status of the reference has no message (the history has).
+//!
 //! Free-form maps ([`JsonObject`]) are kept as their text, so that they come out as they went in
 //! and cost nothing on the way. Ids are opaque: whatever the peer chose is echoed.
 //!
@@ -33,49 +37,59 @@
 mod caller;
 mod card;
 mod code;
+mod context;
 mod dialect;
-mod extra;
 mod id;
 mod json;
 mod message;
 pub mod method;
+mod negotiation;
 mod params;
 mod part;
 mod push;
 pub mod reference;
 mod rpc;
+mod security;
+mod skill;
+mod spelling;
 mod state;
 mod task;
 mod timestamp;
+mod trust;
 pub mod v0_3;
 mod view;
 mod wire;
 
 pub use caller::{Caller, Owner};
 pub use card::{
-    AgentCapabilities, AgentCard, AgentExecutionCost, AgentExtension, AgentInterface, AgentKind,
-    AgentTrust, CARD_PATH, IdentityProvider, REFERENCE_CARD_PATH, SkillCard, TrustLevel,
+    AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentKind, AgentProvider,
+    CARD_PATH, CardSignature, DebugLevel, REFERENCE_CARD_PATH, SkillCard, UnknownDebugLevel,
 };
 pub use code::Code;
+pub use context::{Context, ContextKind, ContextStatus, ContextSummary};
 pub use dialect::{Dialect, DialectPolicy, Marks, UnknownPolicy};
-pub use extra::{
-    AgentIdentity, ApiKeyLocation, Context, ContextStatus, ContextSummary, ExecutionRequest,
-    ExecutionResponse, KeycloakRole, NegotiationContext, NegotiationProposal,
-    NegotiationSessionStatus, NegotiationStatus, SecurityScheme,
-};
 pub use id::{ArtifactId, ContextId, IdError, MAX_ID_CHARS, MessageId, PushConfigId, TaskId};
 pub use json::{Json, JsonObject, MAX_DEPTH, is_nested_deeper};
 pub use message::{Artifact, Message, Role};
+pub use negotiation::{
+    AgentIdentity, ExecutionRequest, ExecutionResponse, NegotiationContext, NegotiationProposal,
+    NegotiationSessionStatus, NegotiationStatus,
+};
 pub use params::{
     ContextParams, FeedbackParams, ListParams, PushParams, PushSetParams, SendConfiguration,
     SendParams, TaskParams,
 };
 pub use part::{Content, File, Part};
 pub use push::{PushConfig, TaskPushConfig};
-pub use rpc::{Request, RequestError, RequestId, Response, RpcError};
+pub use rpc::{Answer, Call, Request, RequestError, RequestId, Response, RpcError};
+pub use security::{ApiKeyLocation, PushAuthentication, SecurityScheme};
+pub use skill::Skill;
 pub use state::{TaskState, TransitionError};
 pub use task::{SendResult, StreamEvent, Task, TaskArtifactUpdate, TaskStatus, TaskStatusUpdate};
 pub use timestamp::{Timestamp, TimestampError};
+pub use trust::{
+    AgentExecutionCost, AgentTrust, CreatorId, IdentityProvider, KeycloakRole, TrustLevel,
+};
 pub use view::{STATE_KEY, View};
 
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,6 @@
 //! Parameters of the JSON-RPC methods.
+//!
+//! They are read from either dialect, and written in one by [`Dialect::view`](crate::Dialect::view).
 
 use serde::{Deserialize, Deserializer};
 
@@ -54,6 +56,8 @@ pub struct ListParams {
     pub page_size: Option<i64>,
     /// Where the page before ended (ours).
     pub page_token: Option<String>,
+    /// Free-form remarks on the request.
+    pub metadata: Option<JsonObject>,
 }
 
 /// Of `tasks/feedback`.
@@ -74,6 +78,8 @@ pub struct FeedbackParams {
 pub struct ContextParams {
     /// The context.
     pub id: ContextId,
+    /// Free-form remarks on the request.
+    pub metadata: Option<JsonObject>,
 }
 
 /// Of `tasks/pushNotificationConfig/set`.
@@ -83,6 +89,8 @@ pub struct PushSetParams {
     pub task_id: TaskId,
     /// The configuration.
     pub config: PushConfig,
+    /// As in [`SendConfiguration`].
+    pub long_running: Option<bool>,
 }
 
 /// Of `tasks/pushNotificationConfig/get`, `list` and `delete`.
@@ -92,6 +100,8 @@ pub struct PushParams {
     pub task_id: TaskId,
     /// The configuration; absent in `list`, optional in `get`.
     pub config_id: Option<PushConfigId>,
+    /// Free-form remarks on the request.
+    pub metadata: Option<JsonObject>,
 }
 
 wire! {
@@ -125,6 +135,7 @@ wire! {
         config_id: PushConfigId = "pushNotificationConfigId" | "push_notification_config_id";
         page_size: LaxInt = "pageSize" | "page_size";
         page_token: String = "pageToken" | "page_token";
+        long_running: LaxBool = "longRunning" | "long_running";
     }
 }
 
@@ -178,6 +189,7 @@ impl<'de> Deserialize<'de> for ListParams {
             context_id: wire.context_id,
             page_size: wire.page_size.map(|size| size.0),
             page_token: wire.page_token,
+            metadata: wire.metadata,
         })
     }
 }
@@ -201,7 +213,10 @@ impl<'de> Deserialize<'de> for FeedbackParams {
 impl<'de> Deserialize<'de> for ContextParams {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = TaskWire::deserialize(deserializer)?;
-        Ok(Self { id: wire.context_id.ok_or_else(|| missing("contextId"))? })
+        Ok(Self {
+            id: wire.context_id.ok_or_else(|| missing("contextId"))?,
+            metadata: wire.metadata,
+        })
     }
 }
 
@@ -211,6 +226,7 @@ impl<'de> Deserialize<'de> for PushSetParams {
         Ok(Self {
             task_id: TaskWire::task(wire.id, wire.task_id)?,
             config: wire.config.ok_or_else(|| missing("pushNotificationConfig"))?,
+            long_running: wire.long_running.map(|long| long.0),
         })
     }
 }
@@ -218,6 +234,10 @@ impl<'de> Deserialize<'de> for PushSetParams {
 impl<'de> Deserialize<'de> for PushParams {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = TaskWire::deserialize(deserializer)?;
-        Ok(Self { task_id: TaskWire::task(wire.id, wire.task_id)?, config_id: wire.config_id })
+        Ok(Self {
+            task_id: TaskWire::task(wire.id, wire.task_id)?,
+            config_id: wire.config_id,
+            metadata: wire.metadata,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::view::WRAPPED_KEY;
 use crate::wire::{LaxFloat, missing, wire};
 use crate::{Json, JsonObject};
 
@@ -34,8 +35,8 @@ pub enum Content {
     Text(String),
     /// A file, by its bytes or by where it is.
     File {
-        /// The file.
-        file: File,
+        /// The file, boxed: most parts are texts, and need not be as large as a file.
+        file: Box<File>,
         /// Text beside the file. Plain A2A has none; the reference's parts do.
         text: Option<String>,
     },
@@ -79,7 +80,7 @@ impl Part {
     /// A file part.
     #[must_use]
     pub fn file(file: File) -> Self {
-        Content::File { file, text: None }.into()
+        Content::File { file: Box::new(file), text: None }.into()
     }
 
     /// The text of a text part.
@@ -155,25 +156,45 @@ fn vector(values: Option<Vec<LaxFloat>>) -> Option<Box<[f64]>> {
     values.map(|values| values.into_iter().map(|value| value.0).collect())
 }
 
+/// Undoes what [`View`](crate::View) does to data that are no object: A2A 0.3 has none such, so
+/// they go out as `{"value": …}` with a mark in the metadata.
+fn unwrapped(data: JsonObject, metadata: &mut Option<JsonObject>) -> Json {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wrapped {
+        value: Json,
+    }
+    let Some(map) = metadata.as_ref().filter(|map| map.as_str().contains(WRAPPED_KEY)) else {
+        return data.into_json();
+    };
+    match data.parse() {
+        Ok(Wrapped { value })
+            if !value.is_object() && map.get(WRAPPED_KEY) == Some(true.into()) =>
+        {
+            *metadata = Some(map.without(WRAPPED_KEY)).filter(|map| !map.is_empty());
+            value
+        }
+        _ => data.into_json(),
+    }
+}
+
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = PartWire::deserialize(deserializer)?;
+        let mut metadata = wire.metadata;
         let content = match wire.kind.ok_or_else(|| missing("kind"))? {
             Kind::Text => Content::Text(wire.text.ok_or_else(|| missing("text"))?),
-            Kind::File => {
-                Content::File { file: wire.file.ok_or_else(|| missing("file"))?, text: wire.text }
-            }
-            Kind::Data => Content::Data {
-                data: wire.data.ok_or_else(|| missing("data"))?.into_json(),
+            Kind::File => Content::File {
+                file: Box::new(wire.file.ok_or_else(|| missing("file"))?),
                 text: wire.text,
             },
+            Kind::Data => {
+                let data = wire.data.ok_or_else(|| missing("data"))?;
+                let data = unwrapped(data, &mut metadata);
+                Content::Data { data, text: wire.text }
+            }
         };
-        Ok(Self {
-            content,
-            metadata: wire.metadata,
-            embeddings: vector(wire.embeddings),
-            extra: None,
-        })
+        Ok(Self { content, metadata, embeddings: vector(wire.embeddings), extra: None })
     }
 }
 

@@ -298,6 +298,88 @@ impl<T: Serialize> Serialize for Response<'_, T> {
     }
 }
 
+/// A JSON-RPC request that goes out.
+///
+/// ```
+/// # use bindu_protocol::{Call, Dialect, RequestId, TaskParams, method};
+/// let params = TaskParams { id: "t".parse()?, history_length: None, metadata: None };
+/// let call = Call {
+///     id: &RequestId::from("7"),
+///     method: method::TASKS_GET,
+///     params: Dialect::V0_3.view(&params),
+/// };
+/// assert_eq!(
+///     serde_json::to_string(&call)?,
+///     r#"{"jsonrpc":"2.0","id":"7","method":"tasks/get","params":{"id":"t"}}"#,
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a, T> {
+    /// The request's id.
+    pub id: &'a RequestId,
+    /// The method's name.
+    pub method: &'a str,
+    /// Its parameters, an object: most often a [`View`](crate::View) of this crate's own.
+    pub params: T,
+}
+
+impl<T: Serialize> Serialize for Call<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("jsonrpc", "2.0")?;
+        map.serialize_entry("id", self.id)?;
+        map.serialize_entry("method", self.method)?;
+        map.serialize_entry("params", &self.params)?;
+        map.end()
+    }
+}
+
+/// A JSON-RPC response that came in, its result not read yet.
+///
+/// ```
+/// # use bindu_protocol::{Answer, Code, SendResult};
+/// let answer: Answer = serde_json::from_str(
+///     r#"{"jsonrpc": "2.0", "id": 7, "error": {"code": -32001, "message": "Task not found"}}"#,
+/// )?;
+/// assert_eq!(answer.id.as_json(), "7");
+/// assert_eq!(answer.outcome.unwrap_err().code, Code::TASK_NOT_FOUND);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The id of the request that it answers; null if the peer could not read it.
+    pub id: RequestId,
+    /// The result, to be read with [`Json::parse`], or the error.
+    pub outcome: Result<Json, RpcError>,
+}
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            #[serde(default)]
+            id: RequestId,
+            #[serde(default, deserialize_with = "there")]
+            result: Option<Json>,
+            error: Option<RpcError>,
+        }
+
+        /// A result may be `null`, which is not the same as none.
+        fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+            Json::deserialize(deserializer).map(Some)
+        }
+
+        let Envelope { id, result, error } = Envelope::deserialize(deserializer)?;
+        let outcome = match (result, error) {
+            (_, Some(error)) => Err(error),
+            (Some(result), None) => Ok(result),
+            (None, None) => return Err(serde::de::Error::custom("neither result nor error")),
+        };
+        Ok(Self { id, outcome })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

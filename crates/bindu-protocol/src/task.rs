@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::wire::{LaxBool, missing, wire};
-use crate::{Artifact, ContextId, JsonObject, Message, TaskId, TaskState, Timestamp};
+use crate::{Artifact, ContextId, JsonObject, Message, STATE_KEY, TaskId, TaskState, Timestamp};
 
 /// One piece of work, with all that was said about it.
 ///
@@ -129,23 +129,51 @@ wire! {
     }
 }
 
+/// Undoes what [`View`](crate::View) does to a state that plain A2A does not have: the state's own
+/// name, if metadata hold one that goes with the state shown, is the state, and not metadata.
+fn own_state(status: &mut TaskStatus, metadata: &mut Option<JsonObject>) {
+    let Some(map) = metadata.as_ref().filter(|map| map.as_str().contains(STATE_KEY)) else {
+        return;
+    };
+    let own = map.get(STATE_KEY).and_then(|own| TaskState::deserialize(own).ok());
+    let Some(own) = own.filter(|own| *own != status.state && own.as_a2a() == status.state) else {
+        return;
+    };
+    status.state = own;
+    *metadata = Some(map.without(STATE_KEY)).filter(|map| !map.is_empty());
+}
+
 impl AnyWire {
-    fn into_task<E: serde::de::Error>(self) -> Result<Task, E> {
+    /// A word that is there must be the right one.
+    fn of_kind<E: serde::de::Error>(self, expected: &str) -> Result<Self, E> {
+        match self.kind.as_deref() {
+            Some(kind) if kind != expected => {
+                Err(E::custom(format_args!("kind: expected {expected}, found {kind:?}")))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    fn into_task<E: serde::de::Error>(mut self) -> Result<Task, E> {
+        let mut status = self.status.ok_or_else(|| missing("status"))?;
+        own_state(&mut status, &mut self.metadata);
         Ok(Task {
             id: self.id.ok_or_else(|| missing("id"))?,
             context_id: self.context_id.ok_or_else(|| missing("contextId"))?,
-            status: self.status.ok_or_else(|| missing("status"))?,
+            status,
             history: self.history.unwrap_or_default().into_iter().map(Arc::new).collect(),
             artifacts: self.artifacts.unwrap_or_default().into_iter().map(Arc::new).collect(),
             metadata: self.metadata,
         })
     }
 
-    fn into_status_update<E: serde::de::Error>(self) -> Result<TaskStatusUpdate, E> {
+    fn into_status_update<E: serde::de::Error>(mut self) -> Result<TaskStatusUpdate, E> {
+        let mut status = self.status.ok_or_else(|| missing("status"))?;
+        own_state(&mut status, &mut self.metadata);
         Ok(TaskStatusUpdate {
             task_id: self.task_id.ok_or_else(|| missing("taskId"))?,
             context_id: self.context_id.ok_or_else(|| missing("contextId"))?,
-            status: self.status.ok_or_else(|| missing("status"))?,
+            status,
             is_final: self.is_final.is_some_and(|is_final| is_final.0),
             metadata: self.metadata,
         })
@@ -177,7 +205,19 @@ impl<'de> Deserialize<'de> for TaskStatus {
 
 impl<'de> Deserialize<'de> for Task {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        AnyWire::deserialize(deserializer)?.into_task()
+        AnyWire::deserialize(deserializer)?.of_kind("task")?.into_task()
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskStatusUpdate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        AnyWire::deserialize(deserializer)?.of_kind("status-update")?.into_status_update()
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskArtifactUpdate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        AnyWire::deserialize(deserializer)?.of_kind("artifact-update")?.into_artifact_update()
     }
 }
 

@@ -99,7 +99,13 @@ impl From<SystemTime> for Timestamp {
 impl From<Timestamp> for SystemTime {
     fn from(at: Timestamp) -> Self {
         let span = Duration::from_micros(at.0.unsigned_abs());
-        if at.0 < 0 { Self::UNIX_EPOCH - span } else { Self::UNIX_EPOCH + span }
+        let time = if at.0 < 0 {
+            Self::UNIX_EPOCH.checked_sub(span)
+        } else {
+            Self::UNIX_EPOCH.checked_add(span)
+        };
+        // Only where the system's clock cannot hold the year, as Windows' cannot before 1601.
+        time.unwrap_or(Self::UNIX_EPOCH)
     }
 }
 

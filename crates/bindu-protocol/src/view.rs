@@ -1,10 +1,12 @@
 //! Writing the model in a dialect, without copying it.
 
+mod params;
+
 use std::sync::Arc;
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     Artifact, Content, Dialect, File, JsonObject, Message, Part, PushConfig, SendResult,
@@ -93,6 +95,11 @@ struct Names {
     last_chunk: &'static str,
     push_task_id: &'static str,
     push_config: &'static str,
+    push_config_id: &'static str,
+    history_length: &'static str,
+    accepted_output_modes: &'static str,
+    /// How a method that is about one task names it.
+    of_task: &'static str,
 }
 
 const REFERENCE: Names = Names {
@@ -104,6 +111,10 @@ const REFERENCE: Names = Names {
     last_chunk: "last_chunk",
     push_task_id: "id",
     push_config: "push_notification_config",
+    push_config_id: "push_notification_config_id",
+    history_length: "history_length",
+    accepted_output_modes: "accepted_output_modes",
+    of_task: "task_id",
 };
 
 const V0_3: Names = Names {
@@ -115,13 +126,19 @@ const V0_3: Names = Names {
     last_chunk: "lastChunk",
     push_task_id: "taskId",
     push_config: "pushNotificationConfig",
+    push_config_id: "pushNotificationConfigId",
+    history_length: "historyLength",
+    accepted_output_modes: "acceptedOutputModes",
+    of_task: "id",
 };
 
 /// The metadata key under which a plain A2A peer finds one of Bindu's own states.
+///
+/// Whoever reads a task or an update with this crate sees the state itself, and no such key.
 pub const STATE_KEY: &str = "bindu.state";
 
 /// The metadata key that marks a data part whose data is no object and had to be wrapped.
-const WRAPPED_KEY: &str = "data_part_compat";
+pub(crate) const WRAPPED_KEY: &str = "data_part_compat";
 
 /// A list whose elements are shown each.
 struct All<'a, T>(View<'a, [T]>);
@@ -145,6 +162,15 @@ where
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         All(*self).serialize(serializer)
+    }
+}
+
+impl<T> Serialize for View<'_, Vec<T>>
+where
+    for<'b> View<'b, T>: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        All(self.of(self.value.as_slice())).serialize(serializer)
     }
 }
 
@@ -182,7 +208,7 @@ impl Serialize for View<'_, Part> {
             }
             Content::File { file, text } => {
                 map.serialize_entry("kind", "file")?;
-                map.serialize_entry("file", &self.of(file))?;
+                map.serialize_entry("file", &self.of(&**file))?;
                 entry(&mut map, "text", text.as_ref())?;
             }
             Content::Data { data, text } => {
@@ -197,8 +223,7 @@ impl Serialize for View<'_, Part> {
             }
         }
         if wrapped {
-            let mark = (WRAPPED_KEY, Value::Bool(true));
-            map.serialize_entry("metadata", &with(part.metadata.as_ref(), mark))?;
+            map.serialize_entry("metadata", &with(part.metadata.as_ref(), WRAPPED_KEY, true))?;
         } else {
             entry(&mut map, "metadata", part.metadata.as_ref())?;
         }
@@ -367,17 +392,14 @@ impl<T: ?Sized> View<'_, T> {
         metadata: Option<&JsonObject>,
     ) -> Result<(), M::Error> {
         if self.is_a2a() && state.as_a2a() != state {
-            let mark = (STATE_KEY, Value::from(state.as_str()));
-            return map.serialize_entry("metadata", &with(metadata, mark));
+            return map.serialize_entry("metadata", &with(metadata, STATE_KEY, state.as_str()));
         }
         entry(map, "metadata", metadata)
     }
 }
 
-fn with(metadata: Option<&JsonObject>, mark: (&str, Value)) -> Map<String, Value> {
-    let mut map = metadata.map(JsonObject::to_map).unwrap_or_default();
-    map.insert(mark.0.to_owned(), mark.1);
-    map
+fn with(metadata: Option<&JsonObject>, key: &str, value: impl Into<Value>) -> JsonObject {
+    metadata.cloned().unwrap_or_else(JsonObject::empty).with(key, value)
 }
 
 fn entry<M: SerializeMap, T: Serialize>(
