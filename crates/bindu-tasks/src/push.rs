@@ -106,6 +106,10 @@ impl Pushes {
     pub(crate) async fn check(&self, url: &str) -> Result<(), TaskError> {
         let refuse = |why: String| TaskError::InvalidWebhook(why);
         let url = Url::parse(url).map_err(|_| refuse("the URL cannot be read".into()))?;
+        if url.scheme() == "https" {
+            // Better refused now than given up after eight attempts.
+            return Err(refuse("https is not supported by this version, use http".into()));
+        }
         self.0.settings.rules.check_url(&url).map_err(|error| refuse(error.to_string()))?;
         if let Some(url::Host::Domain(host)) = url.host() {
             let port = url.port_or_known_default().unwrap_or(443);

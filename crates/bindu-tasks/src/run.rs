@@ -270,6 +270,13 @@ impl Run {
             events.push(EventBody::Metadata(metadata));
         }
         events.push(status(&self.record, state, says));
+        // Webhooks may have come and gone while the handler ran.
+        if self.tasks.0.pushes.is_some()
+            && let Ok(Some(now)) = self.tasks.load(&self.record.task.id).await
+            && now.version == self.record.version
+        {
+            self.record = now;
+        }
         let at = Timestamp::now();
         let finished = self.tasks.advance(&self.record, Hold::Release(self.id), events, at).await;
         Ok(finished.map_err(lost)?.record)

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bindu_protocol::{
-    Caller, ContextId, ContextSummary, FeedbackParams, ListParams, TaskId, TaskState, TaskStatus,
-    Timestamp,
+    Caller, ContextId, ContextSummary, FeedbackParams, ListParams, PushConfigId, TaskId, TaskState,
+    TaskStatus, Timestamp,
 };
 use bindu_scheduler::{Job, Scheduler};
 use bindu_storage::{
-    Change, Committed, ContextQuery, EventBody, Feedback, Hold, OutboxKind, Page, Record, Storage,
+    Change, Committed, ContextQuery, EventBody, Feedback, Hold, OutboxBody, Page, Record, Storage,
     StorageError, TaskQuery,
 };
 
@@ -304,7 +304,7 @@ impl Tasks {
 
     /// The one place where anything about a task is written.
     pub(crate) async fn commit(&self, change: Change) -> Result<Committed, StorageError> {
-        let delivers = change.outbox.iter().any(|body| body.kind() == OutboxKind::Deliver);
+        let told = told(&change.outbox);
         let begun = Instant::now();
         let committed = self.0.storage.commit(change).await;
         self.0.observer.stored("commit", begun.elapsed(), committed.is_ok());
@@ -316,8 +316,10 @@ impl Tasks {
             let after = SystemTime::now().duration_since(since).unwrap_or(Duration::ZERO);
             self.0.observer.task_ended(state, after);
         }
-        if delivers && let Some(pushes) = &self.0.pushes {
-            pushes.wake(self, &committed.record);
+        if let Some(pushes) = &self.0.pushes {
+            for config in told {
+                pushes.wake(self, &committed.record.task.id, config);
+            }
         }
         Ok(committed)
     }
@@ -343,4 +345,18 @@ impl Tasks {
         }
         Ok(())
     }
+}
+
+/// The webhooks that are told something, each once.
+fn told(outbox: &[OutboxBody]) -> Vec<PushConfigId> {
+    let mut told = Vec::new();
+    for body in outbox {
+        if let OutboxBody::Deliver(delivery) = body
+            && let Some(id) = &delivery.webhook.config.id
+            && !told.contains(id)
+        {
+            told.push(id.clone());
+        }
+    }
+    told
 }

@@ -7,7 +7,7 @@ use bindu_did::request;
 use bindu_http::HttpError;
 use bindu_http::client::retry_after;
 use bindu_protocol::{Dialect, PushConfigId, TaskId, Timestamp};
-use bindu_storage::{Delivery, OutboxBody, OutboxEntry, OutboxKind, Record};
+use bindu_storage::{Delivery, OutboxBody, OutboxEntry, OutboxKind};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
@@ -32,16 +32,8 @@ enum Attempt {
 }
 
 impl Pushes {
-    /// There may be something to tell the webhooks of a task.
-    pub(crate) fn wake(&self, tasks: &Tasks, record: &Record) {
-        let own = record.webhooks.iter().filter_map(|webhook| webhook.config.id.clone());
-        let global = record.webhooks.is_empty().then(|| GLOBAL.parse().ok()).flatten();
-        for config in own.chain(global) {
-            self.wake_one(tasks, &record.task.id, config);
-        }
-    }
-
-    fn wake_one(&self, tasks: &Tasks, task: &TaskId, config: PushConfigId) {
+    /// There may be something to tell a webhook of a task.
+    pub(crate) fn wake(&self, tasks: &Tasks, task: &TaskId, config: PushConfigId) {
         let key = (task.clone(), config);
         let mut chains = self.0.chains.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = chains.get_mut(&key) {
@@ -74,7 +66,7 @@ impl Tasks {
             if let OutboxBody::Deliver(Delivery { webhook, .. }) = entry.body
                 && let Some(config) = webhook.config.id
             {
-                pushes.wake_one(self, &entry.task, config);
+                pushes.wake(self, &entry.task, config);
             }
         }
         Ok(())
@@ -127,6 +119,13 @@ impl Sender {
         let due = SystemTime::from(entry.next).duration_since(SystemTime::now());
         if let Ok(wait) = due {
             tokio::time::sleep(wait).await;
+        }
+        if !is_wanted(tasks, entry, delivery).await {
+            if let Err(error) = tasks.storage().outbox_done(entry.id).await {
+                tracing::warn!(task = %entry.task, %error, "the outbox cannot be written");
+                tokio::time::sleep(self.settings.min_wait).await;
+            }
+            return;
         }
         let attempt = {
             let _permit = self.permits.acquire().await;
@@ -209,6 +208,19 @@ impl Sender {
             }
         }
         request.body(delivery.body.clone()).map_err(|error| error.to_string())
+    }
+}
+
+/// Whether the task still has the webhook. It may have been removed while the change that it was
+/// to be told of was being written.
+async fn is_wanted(tasks: &Tasks, entry: &OutboxEntry, delivery: &Delivery) -> bool {
+    let config = &delivery.webhook.config.id;
+    let is_global = config.as_ref().is_some_and(|id| id.with_str(|id| id == GLOBAL));
+    match tasks.load(&entry.task).await {
+        Ok(Some(record)) => {
+            is_global || record.webhooks.iter().any(|webhook| webhook.config.id == *config)
+        }
+        _ => true,
     }
 }
 

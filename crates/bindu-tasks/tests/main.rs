@@ -1,0 +1,9 @@
+//! The engine through its public door, over the in-memory store and queue.
+
+mod cancel;
+mod context;
+mod follow;
+mod receiver;
+mod submit;
+mod support;
+mod webhook;
