@@ -11,7 +11,7 @@ use bindu_agent::{
 use bindu_protocol::{Artifact, Part, TaskState};
 use bindu_tasks::{Outcome, Run, TaskError, Tasks};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::sign::sign_parts;
 use crate::worker::Shared;
@@ -61,8 +61,8 @@ async fn answer(shared: &Shared, run: &mut Run) -> Result<Outcome, Stopped> {
     if run.cancellation().is_cancelled() {
         return Err(shared.stopped());
     }
-    let deadline = shared.config.task_timeout.map(|limit| Instant::now() + limit);
-    let turn = match turn(shared, run, deadline).await {
+    let mut watch = Watch::begin(shared);
+    let turn = match turn(shared, run, watch.deadline).await {
         Ok(turn) => turn,
         Err(error) => {
             tracing::error!(task = %run.record().task.id, %error, "the past could not be read");
@@ -70,13 +70,13 @@ async fn answer(shared: &Shared, run: &mut Run) -> Result<Outcome, Stopped> {
         }
     };
     let asked = AssertUnwindSafe(shared.handler.handle(turn)).catch_unwind();
-    let reply = match guard(shared, run, deadline, asked).await? {
+    let reply = match watch.guard(shared, run, asked).await? {
         Ok(Ok(reply)) => reply,
         Ok(Err(error)) => return Ok(shared.refusal(run, &error)),
         Err(panic) => return Ok(panicked(run, &*panic)),
     };
     match reply {
-        Reply::Stream(chunks) => stream(shared, run, deadline, chunks).await,
+        Reply::Stream(chunks) => stream(shared, run, watch, chunks).await,
         whole => Ok(shared.outcome(whole, Vec::new())),
     }
 }
@@ -100,36 +100,72 @@ async fn turn(shared: &Shared, run: &Run, deadline: Option<Instant>) -> Result<T
     }))
 }
 
-/// Waits for `work`, keeps the lease meanwhile, and gives up when the run is stopped.
-async fn guard<T>(
-    shared: &Shared,
-    run: &Run,
+/// What a run has to keep in time: its deadline and its lease.
+struct Watch {
     deadline: Option<Instant>,
-    work: impl Future<Output = T>,
-) -> Result<T, Stopped> {
-    let mut work = pin!(work);
-    let mut renewed = Instant::now();
-    loop {
-        tokio::select! {
-            // The work first: one that is ready at once costs no timer. Whether its result still
-            // counts, the store decides.
-            biased;
-            done = &mut work => return Ok(done),
-            () = run.cancellation().cancelled() => return Err(shared.stopped()),
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                return Err(Stopped::TimedOut);
+    /// When the lease was last known to be ours.
+    renewed: Instant,
+    /// When it is to be renewed next.
+    beat: Instant,
+}
+
+impl Watch {
+    fn begin(shared: &Shared) -> Self {
+        let now = Instant::now();
+        Self {
+            deadline: shared.config.task_timeout.map(|limit| now + limit),
+            renewed: now,
+            beat: now + shared.config.heartbeat,
+        }
+    }
+
+    /// Waits for `work`, keeps the lease meanwhile, and gives up when the run is stopped.
+    async fn guard<T>(
+        &mut self,
+        shared: &Shared,
+        run: &Run,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stopped> {
+        // Asked here too: work that is always ready would never let the clock be looked at below.
+        let now = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Stopped::TimedOut);
+        }
+        if self.beat <= now {
+            self.renew(shared, run).await?;
+        }
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                // The work first: one that is ready at once costs no timer. Whether its result
+                // still counts, the store decides.
+                biased;
+                done = &mut work => return Ok(done),
+                () = run.cancellation().cancelled() => return Err(shared.stopped()),
+                () = sleep_until(self.deadline.unwrap_or(now)), if self.deadline.is_some() => {
+                    return Err(Stopped::TimedOut);
+                }
+                () = sleep_until(self.beat) => self.renew(shared, run).await?,
             }
-            () = sleep(shared.config.heartbeat) => match run.renew().await {
-                Ok(()) => renewed = Instant::now(),
-                Err(TaskError::RunLost) => return Err(Stopped::Cancelled),
-                // Two beats without an answer: stop before somebody else may begin.
-                Err(_) if renewed.elapsed() >= shared.config.heartbeat * 2 => {
-                    return Err(Stopped::Cancelled);
-                }
-                Err(error) => {
-                    tracing::warn!(task = %run.record().task.id, %error, "a lease was not renewed");
-                }
-            },
+        }
+    }
+
+    async fn renew(&mut self, shared: &Shared, run: &Run) -> Result<(), Stopped> {
+        self.beat = Instant::now() + shared.config.heartbeat;
+        match run.renew().await {
+            Ok(()) => {
+                self.renewed = Instant::now();
+                Ok(())
+            }
+            Err(TaskError::RunLost) => Err(Stopped::Cancelled),
+            // Two beats without an answer: stop before somebody else may begin.
+            Err(_) if self.renewed.elapsed() >= shared.config.heartbeat * 2 => {
+                Err(Stopped::Cancelled)
+            }
+            Err(error) => {
+                tracing::warn!(task = %run.record().task.id, %error, "a lease was not renewed");
+                Ok(())
+            }
         }
     }
 }
@@ -138,7 +174,7 @@ async fn guard<T>(
 async fn stream(
     shared: &Shared,
     run: &mut Run,
-    deadline: Option<Instant>,
+    mut watch: Watch,
     chunks: ChunkStream,
 ) -> Result<Outcome, Stopped> {
     // What is ready is stored together, so that a fast handler does not wait for the store.
@@ -146,7 +182,7 @@ async fn stream(
     let mut collected = Collected::default();
     let mut end = None;
     while end.is_none() {
-        let Some(batch) = guard(shared, run, deadline, ready.next()).await? else { break };
+        let Some(batch) = watch.guard(shared, run, ready.next()).await? else { break };
         let mut pieces = Vec::with_capacity(batch.len());
         for chunk in batch {
             match chunk {
@@ -172,6 +208,8 @@ async fn stream(
                 }
             }
         }
+        // Chunks that are always ready must not keep the thread from everybody else.
+        tokio::task::consume_budget().await;
     }
     let parts = collected.into_parts();
     Ok(match end {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bindu_agent::AnyHandler;
 use bindu_did::key_dir::Identity;
 use bindu_scheduler::{Delivered, SchedulerError};
-use bindu_tasks::Tasks;
+use bindu_tasks::{Run, Tasks};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -94,9 +94,9 @@ impl Worker {
         self.0.alive.load(Ordering::SeqCst) == self.capacity() && !self.0.stop.is_cancelled()
     }
 
-    /// Takes no more jobs, waits for the running ones for `patience` at most, stops those that
-    /// are left, and settles what still waits in a queue that dies with this process: such tasks
-    /// fail with a message that says so.
+    /// Finishes what runs and what waits, for `patience` at most; then stops the runs that are
+    /// left, and settles what still waits in a queue that dies with this process: such tasks fail
+    /// with a message that says so.
     pub async fn drain(&self, patience: Duration) {
         let shared = &self.0;
         shared.stop.cancel();
@@ -122,15 +122,22 @@ impl Drop for Leaving<'_> {
 }
 
 impl Shared {
+    /// The next job. Once the worker stops, only one that waits already.
+    async fn next(&self) -> Option<Result<Delivered, SchedulerError>> {
+        let scheduler = self.tasks.scheduler();
+        if self.is_draining() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            delivered = scheduler.pull() => Some(delivered),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
     /// One slot: runs one task at a time until the worker stops.
     async fn work(&self) {
-        let scheduler = self.tasks.scheduler();
-        loop {
-            let delivered = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                delivered = scheduler.pull() => delivered,
-            };
+        while let Some(delivered) = self.next().await {
             match delivered {
                 Ok(delivered) => {
                     self.busy.fetch_add(1, Ordering::SeqCst);
@@ -156,7 +163,7 @@ impl Shared {
         let told = match self.tasks.begin(id).await {
             // Gone, over, or in other hands: there is nothing to do.
             Ok(None) => scheduler.ack(delivered).await,
-            Ok(Some(run)) => match execute(self, run).await {
+            Ok(Some(run)) => match self.execute(run).await {
                 Ended::Stored | Ended::Lost => scheduler.ack(delivered).await,
                 Ended::Unstored(error) => {
                     tracing::error!(task = %id, %error, "an outcome could not be stored");
@@ -172,6 +179,14 @@ impl Shared {
         if let Err(error) = told {
             tracing::warn!(task = %id, %error, "the queue could not be told");
         }
+    }
+
+    async fn execute(&self, run: Run) -> Ended {
+        // A run that began while the others were being stopped was not among them.
+        if self.is_draining() {
+            run.cancellation().cancel();
+        }
+        execute(self, run).await
     }
 
     /// A fault of ours broke a run off: its task fails, and the slot goes on.
@@ -190,8 +205,7 @@ impl Shared {
     async fn abandon(&self, delivered: &Delivered) {
         match self.tasks.begin(&delivered.job.task).await {
             Ok(Some(run)) => {
-                run.cancellation().cancel();
-                if let Ended::Unstored(error) = execute(self, run).await {
+                if let Ended::Unstored(error) = self.execute(run).await {
                     tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
                 }
             }

@@ -1,0 +1,7 @@
+//! The worker with handlers of every kind, over the in-memory store and queue.
+
+mod drain;
+mod queue;
+mod run;
+mod stream;
+mod support;
