@@ -3,6 +3,7 @@
 //! Requests say HTTP/1.0, so that an answer ends with its connection and needs no unchunking.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -67,7 +68,7 @@ pub(crate) async fn open(
         request.push_str("\r\n");
     }
     if !body.is_empty() {
-        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        write!(request, "Content-Length: {}\r\n", body.len())?;
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await?;

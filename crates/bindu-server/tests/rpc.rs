@@ -14,7 +14,7 @@ async fn a_body_that_is_too_large_is_refused_while_it_is_read() -> Result {
     assert_eq!(served.post("POST /", &large).await?.status, 413);
     assert_eq!(served.post("POST /did/resolve", &large[..101]).await?.status, 413);
     assert_eq!(served.post("POST /did/resolve", &large[..100]).await?.status, 400);
-    let mut fits = request("tasks/get", json!({ "id": "none" }));
+    let mut fits = request("tasks/get", &json!({ "id": "none" }));
     fits.resize(1000, b' ');
     assert_eq!(served.post("POST /", &fits).await?.json()["error"]["code"], -32001);
     Ok(())
@@ -24,8 +24,17 @@ async fn a_body_that_is_too_large_is_refused_while_it_is_read() -> Result {
 async fn ids_come_back_as_they_were_written() -> Result {
     let served = Served::start().await?;
     for id in [
-        "1", "-1", "1.5", "1e3", "-0", "0.10", "12345678901234567890123", "null", "\"\"",
-        "\"a\\u00e9\\n\"", "\"\\ud83d\\ude00\"",
+        "1",
+        "-1",
+        "1.5",
+        "1e3",
+        "-0",
+        "0.10",
+        "12345678901234567890123",
+        "null",
+        "\"\"",
+        "\"a\\u00e9\\n\"",
+        "\"\\ud83d\\ude00\"",
     ] {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tasks/get","params":{{"id":"none"}}}}"#
@@ -65,7 +74,7 @@ async fn a_closing_agent_refuses_messages_and_says_when_to_come_again() -> Resul
         "role": "user", "messageId": "m", "parts": [{ "kind": "text", "text": "hi" }],
     } });
     for method in ["message/send", "message/stream"] {
-        let answer = served.post("POST /", &request(method, message.clone())).await?;
+        let answer = served.post("POST /", &request(method, &message)).await?;
         assert_eq!(answer.status, 503, "{method}");
         assert_eq!(answer.header("retry-after"), "1");
         assert_eq!(answer.json()["error"]["code"], -32603);
@@ -80,7 +89,8 @@ async fn one_connection_serves_many_calls_even_after_an_error() -> Result {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let served = Served::start().await?;
     let mut socket = tokio::net::TcpStream::connect(served.address).await?;
-    for body in ["{", "[]", r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"id":"n"}}"#] {
+    for body in ["{", "[]", r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"id":"n"}}"#]
+    {
         let request =
             format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         socket.write_all(request.as_bytes()).await?;

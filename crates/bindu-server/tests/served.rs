@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bindu_agent::skills::{Skill, SkillSet};
 use bindu_http::server::{self, Server, Shutdown};
-use bindu_protocol::{
-    Artifact, Caller, Dialect, Message, Part, Role, TaskId, TaskState,
-};
+use bindu_protocol::{Artifact, Caller, Dialect, Message, Part, Role, TaskId, TaskState};
 use bindu_scheduler::MemoryScheduler;
 use bindu_server::{AgentServer, Builder, Config, Metrics, Profile, Workers};
 use bindu_storage::MemoryStore;
@@ -69,13 +67,13 @@ impl Served {
         let server = Server::bind(server::Config::default(), "127.0.0.1:0").await?;
         let address = server.local_addr();
         let (store, queue) = (MemoryStore::default(), MemoryScheduler::default());
-        let metrics = Metrics::new(name);
+        let metrics = Metrics::new(name, "memory");
         let tasks = Tasks::builder(Arc::new(store), Arc::new(queue))
             .config(tasks)
             .observer(Arc::clone(&metrics) as _)
             .build();
         let skill = json!({
-            "id": "naming/v1", "name": "naming", "description": "Names things", "tags": ["words"],
+            "id": "naming v1", "name": "naming", "description": "Names things", "tags": ["words"],
         });
         let profile = Profile {
             card: serde_json::from_value(json!({
@@ -108,7 +106,7 @@ impl Served {
 
     /// Calls a method.
     pub(crate) async fn rpc(&self, method: &str, params: Value) -> Result<Value> {
-        let answer = self.post("POST /", &request(method, params)).await?;
+        let answer = self.post("POST /", &request(method, &params)).await?;
         Ok(answer.json())
     }
 
@@ -123,7 +121,7 @@ impl Served {
             Some(id) => format!("POST /\nLast-Event-ID: {id}"),
             None => "POST /".to_owned(),
         };
-        let open = http::open(self.address, &head, &request(method, params), None).await?;
+        let open = http::open(self.address, &head, &request(method, &params), None).await?;
         assert_eq!(open.status, 200, "{:?}", open.headers);
         Ok(open)
     }
@@ -148,7 +146,7 @@ impl Served {
 }
 
 /// The body of a request of id 1.
-pub(crate) fn request(method: &str, params: Value) -> Vec<u8> {
+pub(crate) fn request(method: &str, params: &Value) -> Vec<u8> {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     body.to_string().into_bytes()
 }

@@ -17,7 +17,8 @@ fn kinds(events: &[(Option<u64>, Value)]) -> Vec<&str> {
 async fn events_are_numbered_without_gaps_and_can_be_resumed_anywhere() -> Result {
     let served = Served::start().await?;
     let id = served.queued().await?;
-    let mut first = served.stream("tasks/resubscribe", json!({ "id": id.to_string() }), Some(0)).await?;
+    let mut first =
+        served.stream("tasks/resubscribe", json!({ "id": id.to_string() }), Some(0)).await?;
     let mut run = served.begun(&id).await?;
     for word in ["one ", "two ", "three"] {
         run.chunks(vec![vec![Part::text(word)]]).await?;
@@ -27,8 +28,13 @@ async fn events_are_numbered_without_gaps_and_can_be_resumed_anywhere() -> Resul
     assert_eq!(
         kinds(&all),
         [
-            "task", "status-update", "artifact-update", "artifact-update", "artifact-update",
-            "artifact-update", "status-update"
+            "task",
+            "status-update",
+            "artifact-update",
+            "artifact-update",
+            "artifact-update",
+            "artifact-update",
+            "status-update"
         ]
     );
     let numbers: Vec<_> = all.iter().filter_map(|(id, _)| *id).collect();
@@ -76,9 +82,10 @@ async fn a_slow_reader_is_told_and_can_resume() -> Result {
     let served = Served::with(Config::default(), tasks, "agent").await?;
     let id = served.queued().await?;
     let params = json!({ "id": id.to_string() });
-    let body = request("tasks/resubscribe", params.clone());
+    let body = request("tasks/resubscribe", &params);
     // A reader that takes almost nothing from its socket.
-    let mut slow = http::open(served.address, "POST /\nLast-Event-ID: 0", &body, Some(4096)).await?;
+    let mut slow =
+        http::open(served.address, "POST /\nLast-Event-ID: 0", &body, Some(4096)).await?;
     let mut run = served.begun(&id).await?;
     let text = "x".repeat(64 * 1024);
     for _ in 0..400 {
@@ -153,10 +160,7 @@ async fn a_reader_that_leaves_is_missed_by_nobody() -> Result {
     drop(left);
     served.begun(&id).await?.finish(completed("done")).await?;
     let events = stays.events().await?;
-    assert_eq!(
-        kinds(&events),
-        ["task", "status-update", "artifact-update", "status-update"]
-    );
+    assert_eq!(kinds(&events), ["task", "status-update", "artifact-update", "status-update"]);
     Ok(())
 }
 

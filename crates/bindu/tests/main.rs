@@ -1,0 +1,7 @@
+//! Whole agents on free ports.
+
+mod caller;
+mod drain;
+mod start;
+mod stream;
+mod together;
