@@ -77,11 +77,7 @@ async fn start(
     let id = agent_id(&config.author, &config.name);
     let did = Did::for_known_agent(&config.author, &config.name, id)?;
     let identity = Arc::new(Identity::new(key, &did, id, SystemTime::now()));
-    let handle = handler;
-    let agent = Agent::builder(config, move |turn| {
-        let handler = handle.clone();
-        async move { handler.handle(turn).await }
-    });
+    let agent = Agent::builder_of(config, handler);
     let agent = agent.settings(settings.clone()).directory(fixtures).identity(identity);
     Ok(agent.spawn().await?)
 }

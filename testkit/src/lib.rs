@@ -2,8 +2,19 @@
 //!
 //! - [`wire`] replays recorded conversations against running agents and compares
 //!   the answers.
-//! - `agents` (feature) are the agents those conversations were held with.
+//! - `test_agent::TestAgent` (feature `agents`) is an agent for one test, with its client.
+//! - `agents` (feature) are the agents those conversations were held with; `bench` measures an
+//!   agent, `soak` is unkind to one.
+//! - `fuzz` (feature) is what every reader of foreign bytes has to hold.
 
 #[cfg(feature = "agents")]
 pub mod agents;
+#[cfg(feature = "agents")]
+pub mod bench;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
+#[cfg(feature = "agents")]
+pub mod soak;
+#[cfg(feature = "agents")]
+pub mod test_agent;
 pub mod wire;

@@ -2,18 +2,17 @@
 //!
 //! A gate that fails does not stop the others; what failed is listed at the end.
 
+mod consumer;
+mod fuzz;
+
 use std::{
-    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 
-use crate::{fixtures, layers, test, tidy, vectors, workspace, workspace::Workspace};
-
-/// How long each fuzz target runs.
-const FUZZ_SECONDS: &str = "-max_total_time=20";
+use crate::{fixtures, layers, test, tidy, vectors, wire, workspace, workspace::Workspace};
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut gates = Gates::default();
@@ -34,8 +33,10 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     gates.run("fixtures", || fixtures::check(workspace));
     gates.run("deny", || deny(workspace));
     gates.run("each crate alone", || alone(workspace));
+    gates.run("consumer", || consumer::run(workspace));
     gates.run("vectors", || vectors::run(workspace, &vectors::Args::default()));
-    gates.run("fuzz", || fuzz(workspace));
+    gates.run("wire", || wire::run(workspace, &wire::Args::default()));
+    gates.run("fuzz", || fuzz::run(workspace));
     let result = gates.finish();
     // The last line is the count of tests, for whoever reads only that.
     println!("{} passed, {} failed", totals.passed, totals.failed);
@@ -120,53 +121,12 @@ fn deny(workspace: &Workspace) -> anyhow::Result<()> {
     workspace.run_cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"])
 }
 
-/// Each crate by itself, so that none lives on the features another turns on; and
-/// the crates of a stranger.
+/// Each crate by itself, so that none lives on the features another turns on.
 fn alone(workspace: &Workspace) -> anyhow::Result<()> {
     let metadata = workspace.metadata()?;
     for package in workspace::crates(&metadata) {
         println!("-- {}", package.name);
         workspace.run_cargo(&["check", "--quiet", "-p", &package.name])?;
-    }
-    for manifest in consumers(workspace)? {
-        println!("-- {}", manifest.display());
-        let manifest = manifest.to_string_lossy();
-        workspace.run_cargo(&["check", "--quiet", "--manifest-path", &manifest])?;
-    }
-    Ok(())
-}
-
-/// The manifests in `fixtures/consumer`, there or one folder deeper.
-fn consumers(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = workspace.root().join("fixtures/consumer");
-    let mut folders = vec![folder.clone()];
-    if folder.is_dir() {
-        for entry in folder.read_dir().context("reading fixtures/consumer")? {
-            folders.push(entry.context("reading fixtures/consumer")?.path());
-        }
-    }
-    let mut manifests: Vec<_> = folders.into_iter().map(|one| one.join("Cargo.toml")).collect();
-    manifests.retain(|manifest| manifest.is_file());
-    manifests.sort();
-    Ok(manifests)
-}
-
-/// A few seconds of every fuzz target, where cargo-fuzz and a nightly are installed.
-fn fuzz(workspace: &Workspace) -> anyhow::Result<()> {
-    let manifest = PathBuf::from("fuzz/Cargo.toml");
-    if !workspace.root().join(&manifest).is_file() {
-        println!("fuzz: there are no targets");
-        return Ok(());
-    }
-    if !succeeds(&mut workspace.cargo(&["+nightly", "fuzz", "--version"])) {
-        println!("fuzz: left out, cargo-fuzz is not installed");
-        return Ok(());
-    }
-    let metadata = workspace.metadata_of(&manifest)?;
-    let targets = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
-    for target in targets.filter(|target| target.is_bin()) {
-        println!("-- {}", target.name);
-        workspace.run_cargo(&["+nightly", "fuzz", "run", &target.name, "--", FUZZ_SECONDS])?;
     }
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! elsewhere and are imported as they are.
 
 mod import;
+mod keys;
+mod protocol;
+mod settings;
 
 use std::{
     fs,
@@ -15,10 +18,10 @@ use anyhow::Context as _;
 use crate::{verdict, workspace::Workspace};
 
 /// Writes fixtures from the code; the same code gives the same bytes.
-type Generator = fn() -> anyhow::Result<Vec<Generated>>;
+type Generator = fn(&Workspace) -> anyhow::Result<Vec<Generated>>;
 
 /// All that is generated. A new kind of fixture adds its function here.
-const GENERATORS: &[Generator] = &[];
+const GENERATORS: &[Generator] = &[protocol::generate, keys::generate, settings::generate];
 
 /// A file as the code wants it.
 #[derive(Debug)]
@@ -26,6 +29,12 @@ pub(crate) struct Generated {
     /// From the root of the repository: `fixtures/…`.
     pub(crate) path: PathBuf,
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Generated {
+    fn new(path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), bytes: bytes.into() }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         Some(Action::Import { dir }) => import::run(workspace.root(), dir),
         None if args.check => check(workspace),
         None => {
-            let generated = generate()?;
+            let generated = generate(workspace)?;
             write(workspace.root(), &generated)?;
             println!("fixtures: {} written", generated.len());
             Ok(())
@@ -62,13 +71,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
 
 /// Fails with the list of files that are not as the code wants them.
 pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
-    verdict("fixtures", &stale(workspace.root(), &generate()?))
+    verdict("fixtures", &stale(workspace.root(), &generate(workspace)?))
 }
 
-fn generate() -> anyhow::Result<Vec<Generated>> {
+fn generate(workspace: &Workspace) -> anyhow::Result<Vec<Generated>> {
     let mut all = Vec::new();
     for generator in GENERATORS {
-        all.extend(generator()?);
+        all.extend(generator(workspace)?);
     }
     Ok(all)
 }

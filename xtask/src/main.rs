@@ -1,9 +1,11 @@
 //! The workspace's own commands: `cargo xtask <command>`.
 #![expect(clippy::print_stdout, reason = "a command line tool talks on its standard output")]
 
+mod bench;
 mod ci;
 mod fixtures;
 mod layers;
+mod soak;
 mod test;
 mod tidy;
 mod vectors;
@@ -37,8 +39,12 @@ enum Command {
     Fixtures(fixtures::Args),
     /// Run the recorded test vectors.
     Vectors(vectors::Args),
-    /// Replay the recorded transcripts against running agents.
+    /// Replay the recorded conversations with the fixture agents, or start those.
     Wire(wire::Args),
+    /// Measure an agent beside what the machine could do.
+    Bench(bench::Args),
+    /// Be unkind to an agent for a while, and check what must hold.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +68,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Fixtures(args) => fixtures::run(&workspace, args),
         Command::Vectors(args) => vectors::run(&workspace, args),
         Command::Wire(args) => wire::run(&workspace, args),
+        Command::Bench(args) => bench::run(&workspace, args),
+        Command::Soak(args) => soak::run(&workspace, args),
     }
 }
 

@@ -1,30 +1,54 @@
-//! `cargo xtask wire`: replays recorded transcripts against agents.
+//! `cargo xtask wire`: replays recorded conversations with agents.
+//!
+//! Without arguments it starts the fixture agents itself, once for each way to
+//! choose the dialect, and replays every section that there is.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+mod agents;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, ensure};
 use bindu_testkit::wire::{Options, Report, Runner};
 
-use crate::{folder_or, workspace::Workspace};
+use self::agents::Agents;
+use crate::workspace::Workspace;
 
 /// Where the transcripts lie that were recorded from the reference.
 const REFERENCE: &str = "fixtures/wire/reference";
 
-#[derive(Debug, clap::Args)]
+/// Where our own transcripts of A2A 0.3 lie.
+const V0_3: &str = "fixtures/wire/v0_3";
+
+/// Areas whose agents need a lock, a price or a sidecar, and what is no area.
+const LEFT_OUT: [&str; 6] = ["fixtures", "grpc", "hydra", "negotiation", "private", "x402"];
+
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// A JSON file with the addresses of running agents: {"echo": "http://…", …}.
-    #[arg(long)]
-    map: PathBuf,
-    /// A folder of transcripts to replay instead of the recorded ones.
-    #[arg(long)]
+    /// Only start the agents: write a JSON map of their names and addresses here
+    /// once all of them answer, and run until SIGINT or SIGTERM.
+    #[arg(long, value_name = "MAP", conflicts_with_all = ["map", "transcripts"])]
+    serve: Option<PathBuf>,
+    /// Start no agents but replay against running ones, whose addresses are in this
+    /// JSON file: {"echo": "http://…", …}.
+    #[arg(long, conflicts_with = "dialect")]
+    map: Option<PathBuf>,
+    /// How the agents choose their dialect. Replays the sections of this one only.
+    #[arg(long, value_enum)]
+    dialect: Option<Dialect>,
+    /// A folder of transcripts to replay instead of the repository's.
+    #[arg(long, value_name = "DIR")]
     transcripts: Option<PathBuf>,
-    /// How answers are spelled and which transcripts count.
-    #[arg(long, value_enum, default_value_t = Strictness::Exact)]
+    /// With --map: how answers are spelled and which transcripts count.
+    #[arg(long, value_enum, default_value_t)]
     strictness: Strictness,
     /// Run only transcripts whose area/name this regular expression finds.
     #[arg(long)]
     only: Option<String>,
-    /// The loopback port for webhooks.
+    /// The loopback port for webhooks. One of the agents calls 9797, wherever this is.
     #[arg(long, default_value_t = 9797)]
     webhook_port: u16,
     /// Leave out the keys that a transcript does not know.
@@ -32,61 +56,241 @@ pub(crate) struct Args {
     no_warnings: bool,
 }
 
-/// The two ways to replay.
+/// How agents choose their dialect: the values of `A2A__DIALECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Dialect {
+    /// Always the reference's.
+    Reference,
+    /// By the request.
+    Auto,
+    /// Always A2A's own.
+    A2a,
+}
+
+impl Dialect {
+    const ALL: [Self; 3] = [Self::Reference, Self::Auto, Self::A2a];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Auto => "auto",
+            Self::A2a => "a2a",
+        }
+    }
+}
+
+/// The two ways to compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Strictness {
-    /// Every key as recorded: for agents that speak the reference's dialect.
+    /// Every key as recorded: for agents that speak the dialect of the transcripts.
+    #[default]
     Exact,
     /// Either spelling of a key, and no streams of bare objects: for agents that
     /// choose the dialect by the request.
     Either,
 }
 
-impl Strictness {
-    /// The runner's options for the agents in `map`.
-    pub(crate) fn options(self, map: BTreeMap<String, String>) -> Options {
-        let skip_tags = match self {
-            Self::Exact => Vec::new(),
-            Self::Either => vec!["a2a-divergent".to_owned()],
-        };
-        Options { map, keys_either: self == Self::Either, skip_tags, ..Options::default() }
-    }
+/// One replay of some transcripts against the agents of one dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Section {
+    name: String,
+    paths: Vec<PathBuf>,
+    strictness: Strictness,
+    /// Transcripts that hold for another choice of dialect only.
+    skip: Vec<&'static str>,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
-    let map =
-        fs::read_to_string(&args.map).with_context(|| format!("reading {}", args.map.display()))?;
-    let map = serde_json::from_str(&map)
-        .with_context(|| format!("{} is no map of names to addresses", args.map.display()))?;
-    let options = Options {
-        only: args.only.clone(),
-        webhook_port: args.webhook_port,
-        warnings: !args.no_warnings,
-        ..args.strictness.options(map)
-    };
-    let report = replay(options, &[folder_or(workspace, args.transcripts.as_ref(), REFERENCE)])?;
-    ensure!(report.failed == 0, "{} transcript(s) failed", report.failed);
+    if let Some(map) = &args.serve {
+        return agents::serve(workspace, args.dialect.unwrap_or(Dialect::Auto), map);
+    }
+    if let Some(map) = &args.map {
+        let map = fs::read_to_string(map).with_context(|| format!("reading {}", map.display()))?;
+        let map = serde_json::from_str(&map).context("the map must be {\"name\": \"http://…\"}")?;
+        let folder = crate::folder_or(workspace, args.transcripts.as_ref(), REFERENCE);
+        let section = Section {
+            name: "running agents".to_owned(),
+            paths: areas(&folder)?,
+            strictness: args.strictness,
+            skip: Vec::new(),
+        };
+        let report = replay(args, &section, map)?;
+        ensure!(report.failed == 0, "{} transcript(s) failed", report.failed);
+        return Ok(());
+    }
+    let program = agents::build(workspace)?;
+    let (mut passed, mut failed, mut verdicts) = (0, 0, Vec::new());
+    for dialect in Dialect::ALL {
+        if args.dialect.is_some_and(|only| only != dialect) {
+            continue;
+        }
+        let sections = sections(workspace, dialect, args)?;
+        if sections.is_empty() {
+            continue;
+        }
+        let agents = Agents::start(workspace, &program, dialect)?;
+        for section in sections {
+            println!("\n== {}", section.name);
+            let report = replay(args, &section, agents.addresses().clone())?;
+            let mark = if report.failed == 0 { "ok" } else { "FAILED" };
+            let counts = format!("{} passed, {} failed", report.passed, report.failed);
+            verdicts.push(format!("{:<44}{counts:<24}{mark}", section.name));
+            passed += report.passed;
+            failed += report.failed;
+        }
+        agents.stop()?;
+    }
+    println!();
+    for verdict in verdicts {
+        println!("{verdict}");
+    }
+    println!("{passed} passed, {failed} failed");
+    ensure!(failed == 0, "{failed} transcript(s) failed");
+    ensure!(passed > 0, "no transcript was replayed");
     Ok(())
 }
 
+/// What is replayed against the agents of a dialect.
+fn sections(workspace: &Workspace, dialect: Dialect, args: &Args) -> anyhow::Result<Vec<Section>> {
+    let recorded = |folder: &Path, strictness| {
+        let way = match strictness {
+            Strictness::Exact => "exact",
+            Strictness::Either => "either spelling",
+        };
+        anyhow::Ok(Section {
+            name: format!("{}, dialect {}, {way}", shown(workspace, folder), dialect.as_str()),
+            paths: areas(folder)?,
+            strictness,
+            skip: match dialect {
+                Dialect::Reference => Vec::new(),
+                Dialect::Auto => vec!["a2a-only"],
+                Dialect::A2a => vec!["auto-only"],
+            },
+        })
+    };
+    let strictness = match dialect {
+        Dialect::Reference => Strictness::Exact,
+        Dialect::Auto | Dialect::A2a => Strictness::Either,
+    };
+    if let Some(folder) = &args.transcripts {
+        // A2A's own dialect is asked for by name, or not at all.
+        let wanted = dialect != Dialect::A2a || args.dialect.is_some();
+        return wanted.then(|| recorded(folder, strictness)).into_iter().collect();
+    }
+    let mut sections = Vec::new();
+    if dialect != Dialect::A2a {
+        sections.push(recorded(&workspace.root().join(REFERENCE), strictness)?);
+    }
+    if dialect != Dialect::Reference {
+        sections.push(recorded(&workspace.root().join(V0_3), Strictness::Exact)?);
+    }
+    Ok(sections)
+}
+
+/// A folder as it is called in the repository.
+fn shown(workspace: &Workspace, folder: &Path) -> String {
+    folder.strip_prefix(workspace.root()).unwrap_or(folder).display().to_string()
+}
+
+/// What a folder holds, without the areas that are left out.
+fn areas(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in folder.read_dir().with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry.with_context(|| format!("reading {}", folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_transcript = path.extension().is_some_and(|extension| extension == "json");
+        if (path.is_dir() || is_transcript) && !LEFT_OUT.contains(&name.as_str()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    ensure!(!found.is_empty(), "{} holds no transcripts", folder.display());
+    Ok(found)
+}
+
 /// Replays transcripts and prints the report.
-pub(crate) fn replay(options: Options, paths: &[PathBuf]) -> anyhow::Result<Report> {
+fn replay(args: &Args, section: &Section, map: BTreeMap<String, String>) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
-    let runner = Runner::new(options);
-    runtime.block_on(runner.run(paths, &mut io::stdout())).context("replaying transcripts")
+    let runner = Runner::new(options(args, section, map));
+    runtime.block_on(runner.run(&section.paths, &mut io::stdout())).context("replaying transcripts")
+}
+
+fn options(args: &Args, section: &Section, map: BTreeMap<String, String>) -> Options {
+    let mut skip_tags: Vec<String> = section.skip.iter().map(|&tag| tag.to_owned()).collect();
+    if section.strictness == Strictness::Either {
+        skip_tags.push("a2a-divergent".to_owned());
+    }
+    Options {
+        map,
+        keys_either: section.strictness == Strictness::Either,
+        skip_tags,
+        only: args.only.clone(),
+        webhook_port: args.webhook_port,
+        warnings: !args.no_warnings,
+        ..Options::default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeMap, Strictness};
+    use std::collections::BTreeMap;
+
+    use super::{Args, Dialect, Section, Strictness, areas, options, sections};
+    use crate::workspace::Workspace;
+
+    fn names(dialect: Dialect) -> Vec<String> {
+        let sections = sections(&Workspace::new(), dialect, &Args::default()).unwrap();
+        sections.into_iter().map(|section| section.name).collect()
+    }
 
     #[test]
-    fn the_two_ways_differ_in_spelling_and_streams() {
-        let map = BTreeMap::from([("echo".to_owned(), "http://127.0.0.1:1".to_owned())]);
-        let exact = Strictness::Exact.options(map.clone());
-        assert!(!exact.keys_either && exact.skip_tags.is_empty());
-        let either = Strictness::Either.options(map.clone());
-        assert!(either.keys_either && either.skip_tags == ["a2a-divergent"]);
-        assert_eq!(either.map, map);
+    fn each_dialect_has_its_sections() {
+        assert_eq!(
+            names(Dialect::Reference),
+            ["fixtures/wire/reference, dialect reference, exact"]
+        );
+        assert_eq!(
+            names(Dialect::Auto),
+            [
+                "fixtures/wire/reference, dialect auto, either spelling",
+                "fixtures/wire/v0_3, dialect auto, exact",
+            ]
+        );
+        assert_eq!(names(Dialect::A2a), ["fixtures/wire/v0_3, dialect a2a, exact"]);
+    }
+
+    #[test]
+    fn the_two_ways_to_compare_differ_in_spelling_and_streams() {
+        let of = |strictness| {
+            let section = Section {
+                name: String::new(),
+                paths: Vec::new(),
+                strictness,
+                skip: vec!["a2a-only"],
+            };
+            options(&Args::default(), &section, BTreeMap::new())
+        };
+        let exact = of(Strictness::Exact);
+        assert!(!exact.keys_either && exact.skip_tags == ["a2a-only"]);
+        let either = of(Strictness::Either);
+        assert!(either.keys_either && either.skip_tags == ["a2a-only", "a2a-divergent"]);
+    }
+
+    #[test]
+    fn areas_that_need_more_than_the_agents_are_left_out() {
+        let root = Workspace::new().root().join(super::REFERENCE);
+        let found = areas(&root).unwrap();
+        let names: Vec<_> =
+            found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "card", "contexts", "did", "errors", "history", "http", "message", "push",
+                "results", "skills", "stream", "tasks"
+            ]
+        );
     }
 }

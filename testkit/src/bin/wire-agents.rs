@@ -1,5 +1,6 @@
 //! Starts the agents of the recorded transcripts, and runs until it is told to end.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,11 +17,16 @@ struct Args {
     /// Written once all agents answer: {"echo": "http://…", …}.
     #[arg(long)]
     map: PathBuf,
+    /// Also ends when the standard input is closed, so that no agent outlives whoever
+    /// started it.
+    #[arg(long)]
+    leashed: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let end = end(args.leashed)?;
     let settings = Settings::load()?;
     bindu::logging::init(&settings.logging);
     let agents = Agents::start(&args.fixtures, &settings).await?;
@@ -29,7 +35,46 @@ async fn main() -> anyhow::Result<()> {
     let map = serde_json::to_string_pretty(&agents.urls())?;
     std::fs::write(&part, map).with_context(|| format!("writing {}", part.display()))?;
     std::fs::rename(&part, &args.map)?;
-    tokio::signal::ctrl_c().await?;
+    end.await;
     agents.stop(Duration::from_secs(1)).await;
     Ok(())
+}
+
+/// What ends once this process is told to: by SIGINT or SIGTERM, or by its leash. Signals are
+/// heard from now on.
+#[cfg(unix)]
+fn end(leashed: bool) -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = input_closed(), if leashed => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn end(leashed: bool) -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async move {
+        tokio::select! {
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            () = input_closed(), if leashed => {}
+        }
+    })
+}
+
+/// Waits until nobody can write to the standard input any more.
+async fn input_closed() {
+    let (closed, heard) = tokio::sync::oneshot::channel();
+    // A thread of its own: the runtime would wait for a read of its own at the end.
+    std::thread::spawn(move || {
+        let mut ignored = [0; 64];
+        while std::io::stdin().read(&mut ignored).is_ok_and(|read| read > 0) {}
+        // Nobody waits if the process ends anyway.
+        let _ = closed.send(());
+    });
+    let _ = heard.await;
 }

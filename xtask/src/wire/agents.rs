@@ -1,0 +1,220 @@
+//! The fixture agents as a process of their own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::{Dialect, REFERENCE};
+use crate::workspace::Workspace;
+
+/// How long the agents may take to answer after their start.
+const START: Duration = Duration::from_mins(1);
+
+/// How long they may take to end.
+const END: Duration = Duration::from_secs(30);
+
+/// How often something is looked at that nobody tells of.
+const BEAT: Duration = Duration::from_millis(20);
+
+/// Builds the agents as they are measured: optimised. Says where the program is.
+pub(super) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let selection = ["-p", "bindu-testkit", "--features", "agents", "--bin", "wire-agents"];
+    let mut arguments = vec!["build", "--release"];
+    arguments.extend(selection);
+    workspace.run_cargo(&arguments)?;
+    let name = format!("wire-agents{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace.metadata()?.target_directory.as_std_path().join("release").join(name))
+}
+
+/// Running agents. Dropped, they are ended.
+#[derive(Debug)]
+pub(super) struct Agents {
+    child: Child,
+    addresses: BTreeMap<String, String>,
+}
+
+impl Agents {
+    /// Starts the agents, and waits until every one of them answers.
+    pub(super) fn start(
+        workspace: &Workspace,
+        program: &Path,
+        dialect: Dialect,
+    ) -> anyhow::Result<Self> {
+        // A folder of their own, so that no `.env` of the developer's reaches them.
+        let folder = program.parent().context("a program lies in a folder")?.join("wire");
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let map = folder.join(format!("agents-{}-{}.json", std::process::id(), dialect.as_str()));
+        if map.exists() {
+            fs::remove_file(&map).with_context(|| format!("removing {}", map.display()))?;
+        }
+        let child = Command::new(program)
+            .arg("--fixtures")
+            .arg(workspace.root().join(REFERENCE).join("fixtures"))
+            .arg("--map")
+            .arg(&map)
+            .arg("--leashed")
+            .env("DID__SUFFIX", "agent-id")
+            .env("A2A__DIALECT", dialect.as_str())
+            .env("LOGGING__DEFAULT_LEVEL", "WARNING")
+            .current_dir(&folder)
+            // Closed when we end, in whatever way; then the agents end too.
+            .stdin(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let mut agents = Self { child, addresses: BTreeMap::new() };
+        let deadline = Instant::now() + START;
+        while !map.exists() {
+            agents.check(deadline)?;
+        }
+        let text =
+            fs::read_to_string(&map).with_context(|| format!("reading {}", map.display()))?;
+        fs::remove_file(&map).with_context(|| format!("removing {}", map.display()))?;
+        let addresses: BTreeMap<String, String> =
+            serde_json::from_str(&text).context("reading the addresses of the agents")?;
+        ensure!(!addresses.is_empty(), "no agent was started");
+        for address in addresses.values() {
+            while !is_healthy(address) {
+                agents.check(deadline)?;
+            }
+        }
+        agents.addresses = addresses;
+        Ok(agents)
+    }
+
+    /// Waits a moment; fails if the agents have ended or took too long.
+    fn check(&mut self, deadline: Instant) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait().context("looking after the agents")? {
+            bail!("the agents ended: {status}");
+        }
+        ensure!(Instant::now() < deadline, "the agents did not answer in {START:?}");
+        thread::sleep(BEAT);
+        Ok(())
+    }
+
+    /// Where each agent answers.
+    pub(super) fn addresses(&self) -> &BTreeMap<String, String> {
+        &self.addresses
+    }
+
+    /// Whether the agents are still there.
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends the agents; fails if they do not end in good order.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + END;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().context("waiting for the agents")? {
+                ensure!(status.success(), "the agents ended badly: {status}");
+                return Ok(());
+            }
+            thread::sleep(BEAT);
+        }
+        bail!("the agents did not end in {END:?}")
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        // Both fail for a child that has ended, and that is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether an agent says that it serves.
+fn is_healthy(address: &str) -> bool {
+    let host = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok(&answer == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}
+
+/// `cargo xtask wire --serve`: runs the agents until a signal.
+pub(super) fn serve(workspace: &Workspace, dialect: Dialect, map: &Path) -> anyhow::Result<()> {
+    let program = build(workspace)?;
+    let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
+    runtime.block_on(async {
+        // Heard from before the start on, so that none is missed.
+        let mut signals = Signals::listen()?;
+        let mut agents = Agents::start(workspace, &program, dialect)?;
+        write_whole(map, &serde_json::to_string_pretty(agents.addresses())?)?;
+        for (name, address) in agents.addresses() {
+            println!("{name:<16}{address}");
+        }
+        println!("{} agents answer; {} says where", agents.addresses().len(), map.display());
+        let mut beat = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            tokio::select! {
+                () = signals.next() => return agents.stop(),
+                _ = beat.tick() => ensure!(!agents.has_ended(), "the agents ended"),
+            }
+        }
+    })
+}
+
+/// Writes a file so that nobody ever sees half of it.
+fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
+    let part = file.with_extension("part");
+    fs::write(&part, text).with_context(|| format!("writing {}", part.display()))?;
+    fs::rename(&part, file).with_context(|| format!("writing {}", file.display()))
+}
+
+/// What tells this process to end.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What tells this process to end.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
