@@ -37,5 +37,5 @@ pub(crate) fn run_testkit(
 ) -> anyhow::Result<()> {
     let cargo = ["run", "--release", "--package", "bindu-testkit"];
     let chosen = ["--features", "agents", "--bin", program, "--"];
-    workspace.run_cargo(&[&cargo, &chosen, arguments].concat())
+    workspace.run_cargo(&[&cargo[..], &chosen[..], arguments].concat())
 }

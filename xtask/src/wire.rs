@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// The loopback port for webhooks. One of the agents calls 9797, wherever this is.
     #[arg(long, default_value_t = 9797)]
     webhook_port: u16,
-    /// Leave out the keys that a transcript does not know.
+    /// With --map: leave out the keys that a transcript does not know.
     #[arg(long)]
     no_warnings: bool,
 }
@@ -134,7 +134,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
             let report = replay(args, &section, agents.addresses().clone())?;
             let mark = if report.failed == 0 { "ok" } else { "FAILED" };
             let counts = format!("{} passed, {} failed", report.passed, report.failed);
-            verdicts.push(format!("{:<44}{counts:<24}{mark}", section.name));
+            verdicts.push(format!("{:<60}{counts:<24}{mark}", section.name));
             passed += report.passed;
             failed += report.failed;
         }
@@ -229,7 +229,7 @@ fn options(args: &Args, section: &Section, map: BTreeMap<String, String>) -> Opt
         skip_tags,
         only: args.only.clone(),
         webhook_port: args.webhook_port,
-        warnings: !args.no_warnings,
+        warnings: args.map.is_some() && !args.no_warnings,
         ..Options::default()
     }
 }
