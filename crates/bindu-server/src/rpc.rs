@@ -7,9 +7,10 @@ use bindu_protocol::{
     Caller, Dialect, Marks, Request as RpcRequest, RequestId, Response as RpcResponse, TaskId,
 };
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use jsonrpsee::core::server::{MethodCallback, MethodResponse, Methods};
+use jsonrpsee::core::server::{AsyncMethod, MethodCallback, MethodResponse, Methods};
 use jsonrpsee::types::{Id, Params};
 use jsonrpsee::{ConnectionId, Extensions};
 use serde::Serialize;
@@ -26,9 +27,7 @@ struct Inner {
     server: Arc<Shared>,
     id: RequestId,
     caller: Caller,
-    body: Bytes,
-    /// Where the parameters are in the body.
-    params: std::ops::Range<usize>,
+    params: Bytes,
     marks: Marks,
     last_event_id: Option<u64>,
     trace: Option<Box<str>>,
@@ -82,8 +81,7 @@ impl Call {
 
     /// The parameters as a type.
     pub(crate) fn params<T: DeserializeOwned>(&self) -> Result<T, (Failure, Dialect)> {
-        // The body was read as JSON before, so the range is a text.
-        serde_json::from_slice(&self.0.body[self.0.params.clone()])
+        serde_json::from_slice(&self.0.params)
             .map_err(|error| (error.into(), self.dialect()))
     }
 
@@ -143,12 +141,33 @@ impl Shared {
                 return text(StatusCode::BAD_REQUEST, "Bad Request");
             }
         };
-        let request = match RpcRequest::parse(&body) {
+        let accepted = self.accept(&head, &body);
+        // Both are parts of the buffer that the connection reads into. As long as they are held it
+        // needs another one, for every request that is not answered at once.
+        drop((head, body));
+        let (method, call) = match accepted {
+            Ok(accepted) => accepted,
+            Err(response) => return *response,
+        };
+        let mut with = Extensions::new();
+        with.insert(call.clone());
+        method(Id::Null, Params::new(None), ConnectionId(0), usize::MAX, with).await;
+        let answer = call.0.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        answer.unwrap_or_else(|| text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
+    }
+
+    /// Finds what a request calls, or says why it calls nothing.
+    fn accept(
+        self: &Arc<Self>,
+        head: &Parts,
+        body: &Bytes,
+    ) -> Result<(AsyncMethod<'static>, Call), Box<Response<Body>>> {
+        let request = match RpcRequest::parse(body) {
             Ok(request) => request,
             Err(error) => {
                 let dialect = self.plain_dialect();
                 let failure = Failure::request(error.code, error.reason);
-                return failure.into_response(&error.id, dialect);
+                return Err(failure.into_response(&error.id, dialect).into());
             }
         };
         let marks = Marks::of(self.config.dialect, &request.method, request.params);
@@ -157,38 +176,27 @@ impl Shared {
             Marks::OfTask => Dialect::V0_3,
         };
         if let Some(asked) = foreign_version(&head.headers) {
-            return Failure::version(asked).into_response(&request.id, dialect);
+            return Err(Failure::version(asked).into_response(&request.id, dialect).into());
         }
         if !request.expects_answer {
             let reason = "id: is required; notifications are not supported";
             let failure = Failure::request(bindu_protocol::Code::INVALID_REQUEST, reason);
-            return failure.into_response(&request.id, dialect);
+            return Err(failure.into_response(&request.id, dialect).into());
         }
         let Some(MethodCallback::Async(method)) = self.methods.method(&request.method) else {
-            return Failure::method_not_found().into_response(&request.id, dialect);
-        };
-        let method = Arc::clone(method);
-        let params = range_of(&body, request.params);
-        let (body, params) = match params {
-            Some(params) => (body.clone(), params),
-            None => (Bytes::from_static(b"{}"), 0..2),
+            return Err(Failure::method_not_found().into_response(&request.id, dialect).into());
         };
         let call = Call(Arc::new(Inner {
             server: Arc::clone(self),
-            id: request.id,
             caller: head.extensions.get::<Caller>().cloned().unwrap_or_default(),
-            body,
-            params,
+            params: params_of(body, request.params),
             marks,
             last_event_id: sse::parse_last_event_id(&head.headers).ok().flatten(),
             trace: traceparent(&head.headers),
             answer: Mutex::default(),
+            id: request.id,
         }));
-        let mut with = Extensions::new();
-        with.insert(call.clone());
-        method(Id::Null, Params::new(None), ConnectionId(0), usize::MAX, with).await;
-        let answer = call.0.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        answer.unwrap_or_else(|| text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
+        Ok((Arc::clone(method), call))
     }
 
     /// The dialect of a request that is none.
@@ -197,6 +205,15 @@ impl Shared {
             Marks::Certain(dialect) => dialect,
             Marks::OfTask => Dialect::V0_3,
         }
+    }
+}
+
+/// The parameters of a request, apart from the rest of it: copied, unless they are large.
+fn params_of(body: &Bytes, params: &str) -> Bytes {
+    const LARGE: usize = 4096;
+    match range_of(body, params) {
+        Some(range) if params.len() > LARGE => body.slice(range),
+        _ => Bytes::copy_from_slice(params.as_bytes()),
     }
 }
 

@@ -50,6 +50,9 @@ impl Runs {
     }
 }
 
+/// What is said of a task whose runs were lost.
+const WORKER_LOST: &str = "Task execution failed: worker lost";
+
 /// The right to run one task, until [`finish`](Self::finish) or until it is lost.
 ///
 /// Dropped without `finish`, the task stays `working` until the lease ends and another run takes
@@ -100,7 +103,7 @@ impl Tasks {
                 return Ok(None);
             };
             if record.attempts >= self.0.config.max_attempts && is_stranded {
-                self.give_up(&record).await?;
+                self.give_up(&record, WORKER_LOST).await?;
                 return Ok(None);
             }
             let run = RunId::random();
@@ -136,15 +139,14 @@ impl Tasks {
     pub async fn fail_lost(&self, id: &TaskId) -> Result<(), TaskError> {
         match self.load(id).await? {
             Some(record) if record.task.status.state == TaskState::Working => {
-                self.give_up(&record).await
+                self.give_up(&record, WORKER_LOST).await
             }
             _ => Ok(()),
         }
     }
 
-    /// A task whose runs were lost again and again is over.
-    async fn give_up(&self, record: &Record) -> Result<(), TaskError> {
-        let text = "Task execution failed: worker lost";
+    /// Ends a task that nobody will run.
+    pub(crate) async fn give_up(&self, record: &Record, text: &str) -> Result<(), TaskError> {
         let status = status(record, TaskState::Failed, Some(vec![Part::text(text)]));
         match self.advance(record, Hold::Outside, vec![status], Timestamp::now()).await {
             Ok(_) | Err(StorageError::Conflict(_)) => Ok(()),

@@ -331,15 +331,17 @@ impl Tasks {
         trace: Option<Box<str>>,
     ) -> Result<(), TaskError> {
         let record = &committed.record;
-        self.0
-            .scheduler
-            .push(Job {
-                task: record.task.id.clone(),
-                context: record.task.context_id.clone(),
-                owner: record.owner.clone(),
-                trace,
-            })
-            .await?;
+        let job = Job {
+            task: record.task.id.clone(),
+            context: record.task.context_id.clone(),
+            owner: record.owner.clone(),
+            trace,
+        };
+        if let Err(error) = self.0.scheduler.push(job).await {
+            // The caller is told that it failed; the task must not wait for ever.
+            self.give_up(record, "Task execution failed: the task could not be queued").await?;
+            return Err(error.into());
+        }
         for id in &committed.outbox {
             self.0.storage.outbox_done(*id).await?;
         }

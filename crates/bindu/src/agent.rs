@@ -268,6 +268,8 @@ impl Running {
     pub async fn stop(self, patience: Duration) {
         self.tasks.close();
         self.worker.drain(patience).await;
+        // A message that slipped in meanwhile is refused, not forgotten.
+        self.tasks.scheduler().close().await;
         self.service.close_streams();
         self.shutdown.drain(LAST_REQUESTS);
         if let Err(error) = self.serving.await {

@@ -72,7 +72,8 @@ pub mod settings;
 
 pub use agent::{Agent, Running};
 pub use bindu_agent::{
-    AnyHandler, ArtifactDraft, Chunk, Completed, Handler, HandlerError, Reply, Turn, blocking, handler_fn, loose,
+    AnyHandler, ArtifactDraft, Chunk, Completed, Handler, HandlerError, Reply, Turn, blocking,
+    handler_fn, loose,
 };
 #[cfg(feature = "client")]
 pub use bindu_client as client;

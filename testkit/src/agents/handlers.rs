@@ -32,6 +32,7 @@ pub(super) fn of(agent: &str) -> Option<AnyHandler> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every handler ends with it")]
 fn value(value: Value) -> Answer {
     Ok(loose::reply(value))
 }

@@ -14,9 +14,6 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use super::{GLOBAL, Pushes, Sender};
 use crate::Tasks;
 
-/// How many outbox entries of a task are looked at together.
-const PAGE: usize = 256;
-
 /// What came of one attempt.
 enum Attempt {
     Delivered,
@@ -103,7 +100,8 @@ impl Sender {
         (task, config): &(TaskId, PushConfigId),
     ) -> Result<Option<(OutboxEntry, Delivery)>, bindu_storage::StorageError> {
         let storage = tasks.storage();
-        let entries = storage.outbox(OutboxKind::Deliver, Some(task.clone()), PAGE).await?;
+        // All of them: behind the many of a dead webhook there may be one of a live one.
+        let entries = storage.outbox(OutboxKind::Deliver, Some(task.clone()), usize::MAX).await?;
         Ok(entries.into_iter().find_map(|entry| match &entry.body {
             OutboxBody::Deliver(delivery)
                 if delivery.webhook.config.id.as_ref() == Some(config) =>
