@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+pub(crate) use self::connection::{Connection, get, post};
 pub use self::machine::Machine;
+pub(crate) use self::machine::resident_bytes;
 pub use self::process::{Child, child};
 pub use self::report::{Report, Row, Verdict};
-pub(crate) use self::connection::{Connection, get, post};
-pub(crate) use self::machine::resident_bytes;
 
 /// What to measure.
 #[derive(Clone, Debug)]

@@ -41,7 +41,8 @@ macro_rules! settles {
     ($type:ty, $text:expr) => {
         if let Ok(value) = serde_json::from_str::<$type>($text) {
             for dialect in DIALECTS {
-                let text = serde_json::to_string(&dialect.view(&value)).expect("what was read is JSON");
+                let text =
+                    serde_json::to_string(&dialect.view(&value)).expect("what was read is JSON");
                 let again: $type = serde_json::from_str(&text).unwrap_or_else(|error| {
                     panic!("{error} in what was written in {dialect}: {text}")
                 });

@@ -81,8 +81,7 @@ impl Call {
 
     /// The parameters as a type.
     pub(crate) fn params<T: DeserializeOwned>(&self) -> Result<T, (Failure, Dialect)> {
-        serde_json::from_slice(&self.0.params)
-            .map_err(|error| (error.into(), self.dialect()))
+        serde_json::from_slice(&self.0.params).map_err(|error| (error.into(), self.dialect()))
     }
 
     /// A response with a result.

@@ -19,8 +19,8 @@ use super::load::{Count, Load};
 use super::machine::cores;
 use super::process::Process;
 use super::report::Row;
-use super::typed::Answer;
 use super::stream as streams;
+use super::typed::Answer;
 
 type Rows = anyhow::Result<Vec<Row>>;
 
@@ -65,7 +65,11 @@ impl Halves {
     }
 
     /// What loads that take turns achieve.
-    fn rates<const N: usize>(&self, time: Duration, loads: [Load; N]) -> anyhow::Result<[Count; N]> {
+    fn rates<const N: usize>(
+        &self,
+        time: Duration,
+        loads: [Load; N],
+    ) -> anyhow::Result<[Count; N]> {
         let measured = on(&self.client, async move {
             side_by_side(time, |contender, turn| {
                 let load = loads[contender].clone();
@@ -205,9 +209,11 @@ pub(super) fn latency(time: Duration) -> Rows {
     let halves = Halves::new()?;
     let (address, _agent) = halves.agent(agents::chunks(false), &[])?;
     let request = message("message/stream", &SHORT.to_string());
-    let took = on(&halves.client, async move {
-        streams::latencies(address, &request, SHORT, time).await
-    })??;
+    let took =
+        on(
+            &halves.client,
+            async move { streams::latencies(address, &request, SHORT, time).await },
+        )??;
     let at = |share: f64| {
         #[expect(
             clippy::cast_possible_truncation,

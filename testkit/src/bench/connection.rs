@@ -74,11 +74,11 @@ impl Connection {
     }
 
     /// Sends a request and shows the pieces of a body in chunks as they come, until it ends or
-    /// `heed` answers `false`.
+    /// `show` answers `false`.
     pub(crate) async fn stream(
         &mut self,
         request: &[u8],
-        mut heed: impl FnMut(&[u8]) -> bool,
+        mut show: impl FnMut(&[u8]) -> bool,
     ) -> io::Result<u16> {
         self.write(request).await?;
         let head = self.head().await?;
@@ -86,7 +86,7 @@ impl Connection {
             while self.buffer.len() < self.used + length {
                 self.read().await?;
             }
-            heed(&self.buffer[self.used..self.used + length]);
+            show(&self.buffer[self.used..self.used + length]);
             self.used += length;
             return Ok(head.status);
         }
@@ -108,7 +108,7 @@ impl Connection {
                     self.read().await?;
                     continue;
                 }
-                goes_on &= heed(&self.buffer[self.used..self.used + there]);
+                goes_on &= show(&self.buffer[self.used..self.used + there]);
                 self.used += there;
                 left -= there;
             }
@@ -157,12 +157,13 @@ impl Connection {
     }
 }
 
+const LENGTH: &[u8] = b"\r\ncontent-length: ";
+
 /// Reads what matters of a head. hyper writes the names of headers in lower case.
 fn parse(head: &[u8]) -> io::Result<Head> {
     let status = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
     let status = status.and_then(|digits| digits.parse().ok());
     let status = status.ok_or_else(|| malformed("no status"))?;
-    const LENGTH: &[u8] = b"\r\ncontent-length: ";
     let length = match memmem::find(head, LENGTH) {
         Some(at) => Some(number(&head[at + LENGTH.len()..], 10)?),
         None if memmem::find(head, b"\r\ntransfer-encoding: chunked").is_some() => None,
@@ -183,9 +184,7 @@ fn number(text: &[u8], radix: u32) -> io::Result<usize> {
     usize::from_str_radix(digits, radix).map_err(malformed)
 }
 
-fn malformed(
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> io::Error {
+fn malformed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
@@ -203,7 +202,9 @@ mod tests {
             let (mut stream, _) = listener.accept().await?;
             let mut request = [0; 1024];
             for answer in answers {
-                stream.read(&mut request).await?;
+                if stream.read(&mut request).await? == 0 {
+                    break;
+                }
                 for piece in answer.as_bytes().chunks(7) {
                     stream.write_all(piece).await?;
                     tokio::task::yield_now().await;

@@ -76,7 +76,7 @@ impl Load {
 
     /// Sends so many requests.
     pub(super) async fn send(&self, requests: u64) -> io::Result<Count> {
-        self.run_until(Instant::now() + Duration::from_secs(3600), requests).await
+        self.run_until(Instant::now() + Duration::from_hours(1), requests).await
     }
 
     async fn run_until(&self, end: Instant, requests: u64) -> io::Result<Count> {

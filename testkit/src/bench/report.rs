@@ -1,6 +1,6 @@
 //! What came out, for people and for programs.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -99,7 +99,10 @@ impl fmt::Display for Report {
         let Machine { cores, processor, kernel, load } = &self.machine;
         writeln!(f, "{processor}, {cores} cores, Linux {kernel}, load before {load}")?;
         if self.machine.is_busy() {
-            writeln!(f, "The machine was busy with something else: ratios hold better than numbers.")?;
+            writeln!(
+                f,
+                "The machine was busy with something else: ratios hold better than numbers."
+            )?;
         }
         writeln!(f)?;
         let head = ["", "measured", "floor", "ratio", "target", "", ""].map(str::to_owned);
@@ -113,10 +116,10 @@ impl fmt::Display for Report {
             let mut text = String::new();
             for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
                 // Numbers end where the others end.
-                text += &match column {
-                    1..=3 => format!("{cell:>width$}  "),
-                    _ => format!("{cell:<width$}  "),
-                };
+                match column {
+                    1..=3 => write!(text, "{cell:>width$}  ")?,
+                    _ => write!(text, "{cell:<width$}  ")?,
+                }
             }
             writeln!(f, "{}", text.trim_end())?;
         }

@@ -81,7 +81,10 @@ pub(super) async fn one(
         return Ok(events.count);
     }
     let said = String::from_utf8_lossy(&said);
-    Err(io::Error::other(format!("a stream of status {status} and {} events: {said}", events.count)))
+    Err(io::Error::other(format!(
+        "a stream of status {status} and {} events: {said}",
+        events.count
+    )))
 }
 
 /// The bytes of one stream.
@@ -113,12 +116,12 @@ pub(super) async fn latencies(
     while begun.elapsed() < time {
         let sent = Instant::now();
         let mut events = Events::default();
-        let mut last = sent;
+        let mut ended = sent;
         let read = |piece: &[u8]| {
             let before = events.count;
             events.read(piece);
             if events.count > before {
-                last = Instant::now();
+                ended = Instant::now();
             }
             true
         };
@@ -126,7 +129,7 @@ pub(super) async fn latencies(
         if status != 200 || events.count < least {
             return Err(io::Error::other(format!("a stream of {} events", events.count)));
         }
-        took.push(last - sent);
+        took.push(ended - sent);
     }
     took.sort_unstable();
     Ok(took)

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Call<P> {
     pub(super) jsonrpc: String,
     pub(super) id: u64,
@@ -14,14 +13,12 @@ pub(super) struct Call<P> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct SendParams {
     pub(super) message: Message,
     pub(super) configuration: Configuration,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Configuration {
     pub(super) blocking: bool,
 }
@@ -60,7 +57,8 @@ pub(super) struct Status {
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Message {
-    pub(super) message_id: String,
+    #[serde(rename = "messageId")]
+    pub(super) id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) context_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,9 +69,9 @@ pub(super) struct Message {
 }
 
 #[derive(Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Artifact {
-    pub(super) artifact_id: String,
+    #[serde(rename = "artifactId")]
+    pub(super) id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
     pub(super) parts: Vec<Part>,
@@ -116,7 +114,7 @@ impl Answer {
             }
         }
         if let Some(first) = task.history.first_mut() {
-            first.message_id = message.message_id;
+            first.id = message.id;
             first.parts = message.parts;
         }
         answer

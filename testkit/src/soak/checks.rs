@@ -168,9 +168,8 @@ async fn counters(site: &Site) -> Vec<String> {
     };
     let mut wrong = Vec::new();
     for name in ZERO {
-        let is_of_it = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-        };
+        let is_of_it =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let mut lines = shown.lines().filter(is_of_it).peekable();
         if lines.peek().is_none() {
             wrong.push(format!("{name} is not counted"));
@@ -185,7 +184,11 @@ pub(super) async fn stop(report: &mut Report, site: Site, open_before: usize) {
     let begun = Instant::now();
     let address = site.address;
     let stopped = tokio::time::timeout(REST, site.stop(Duration::from_secs(5))).await.is_ok();
-    report.check("the agent stops when it is told", stopped, format!("after {:.1?}", begun.elapsed()));
+    report.check(
+        "the agent stops when it is told",
+        stopped,
+        format!("after {:.1?}", begun.elapsed()),
+    );
     let refused = Connection::open(address).await.is_err();
     let open = open_files();
     report.check(

@@ -32,7 +32,9 @@ async fn sip(site: &Site) -> io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;
     let mut stream = socket.connect(site.address).await?;
-    stream.write_all(&call("message/stream", &json!({ "message": message("stream 2000") }))).await?;
+    stream
+        .write_all(&call("message/stream", &json!({ "message": message("stream 2000") })))
+        .await?;
     let mut buffer = [0; 512];
     for _ in 0..60 {
         if stream.read(&mut buffer).await? == 0 {

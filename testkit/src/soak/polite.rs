@@ -191,7 +191,8 @@ pub(super) async fn read_streams(site: Arc<Site>, tally: Arc<Tally>, end: Instan
 
 async fn read_stream(site: &Site) -> Result<(), String> {
     const CHUNKS: usize = 200;
-    let request = call("message/stream", &json!({ "message": message(&format!("stream {CHUNKS}")) }));
+    let request =
+        call("message/stream", &json!({ "message": message(&format!("stream {CHUNKS}")) }));
     let mut body = Vec::new();
     let read = async {
         let mut connection = Connection::open(site.address).await?;
