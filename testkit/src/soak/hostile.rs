@@ -21,28 +21,39 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How deep JSON goes that is deeper than anybody needs.
 const DEEP: usize = 20_000;
 
-/// Reads a stream as through a straw, and leaves.
+/// Reads a stream as through a straw, then what is left of it: the agent must not have waited, and
+/// must have said so.
 pub(super) async fn read_slowly(site: Arc<Site>, tally: Arc<Tally>, end: Instant, _: usize) {
     while Instant::now() < end {
-        tally.note("streams read slowly", sip(&site).await.map_err(|error| error.to_string()));
+        let said = match timeout(PATIENCE, sip(&site)).await {
+            Ok(Ok(said)) if said.contains("fell behind") => Ok(()),
+            Ok(Ok(said)) => Err(format!("nobody said so: {:?}", said.len())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the stream has no end".to_owned()),
+        };
+        tally.note("slow readers told that they fell behind", said);
     }
 }
 
-async fn sip(site: &Site) -> io::Result<()> {
+async fn sip(site: &Site) -> io::Result<String> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;
     let mut stream = socket.connect(site.address).await?;
     stream
-        .write_all(&call("message/stream", &json!({ "message": message("stream 2000") })))
+        .write_all(&call("message/stream", &json!({ "message": message("stream 4000") })))
         .await?;
     let mut buffer = [0; 512];
-    for _ in 0..60 {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
         if stream.read(&mut buffer).await? == 0 {
-            break;
+            return Ok(String::new());
         }
         sleep(Duration::from_millis(25)).await;
     }
-    Ok(())
+    // The end of the last chunk of the body.
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"\r\n0\r\n\r\n") && stream.read_buf(&mut rest).await? > 0 {}
+    Ok(String::from_utf8_lossy(&rest).into_owned())
 }
 
 /// Leaves in the middle of a request, or right after it.

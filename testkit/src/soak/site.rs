@@ -20,7 +20,7 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const SETTINGS: &[(&str, &str)] = &[
     ("STORAGE__MEMORY_MAX_TASKS", "500"),
     ("LIMITS__MAX_BODY_BYTES", "65536"),
-    ("LIMITS__STREAM_BACKLOG", "16"),
+    ("LIMITS__STREAM_BACKLOG", "256"),
     ("LIMITS__HEADER_TIMEOUT", "2s"),
     ("LIMITS__IDLE_TIMEOUT", "5s"),
     ("LIMITS__MAX_CONNECTIONS", "200"),
