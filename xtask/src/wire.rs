@@ -26,7 +26,10 @@ const V0_3: &str = "fixtures/wire/v0_3";
 /// Areas whose agents need a lock, a price or a sidecar, and what is no area.
 const LEFT_OUT: [&str; 6] = ["fixtures", "grpc", "hydra", "negotiation", "private", "x402"];
 
-#[derive(Debug, Default, clap::Args)]
+/// The port that the agent with a webhook of its own posts to.
+const WEBHOOK_PORT: u16 = 9797;
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only start the agents: write a JSON map of their names and addresses here
     /// once all of them answer, and run until SIGINT or SIGTERM.
@@ -49,11 +52,27 @@ pub(crate) struct Args {
     #[arg(long)]
     only: Option<String>,
     /// The loopback port for webhooks. One of the agents calls 9797, wherever this is.
-    #[arg(long, default_value_t = 9797)]
+    #[arg(long, default_value_t = WEBHOOK_PORT)]
     webhook_port: u16,
     /// With --map: leave out the keys that a transcript does not know.
     #[arg(long)]
     no_warnings: bool,
+}
+
+impl Default for Args {
+    /// What `cargo xtask wire` does without arguments: what the gate runs.
+    fn default() -> Self {
+        Self {
+            serve: None,
+            map: None,
+            dialect: None,
+            transcripts: None,
+            strictness: Strictness::default(),
+            only: None,
+            webhook_port: WEBHOOK_PORT,
+            no_warnings: false,
+        }
+    }
 }
 
 /// How agents choose their dialect: the values of `A2A__DIALECT`.
@@ -244,6 +263,17 @@ mod tests {
     fn names(dialect: Dialect) -> Vec<String> {
         let sections = sections(&Workspace::new(), dialect, &Args::default()).unwrap();
         sections.into_iter().map(|section| section.name).collect()
+    }
+
+    #[test]
+    fn the_gate_does_what_the_command_does_without_arguments() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            args: super::Args,
+        }
+        let parsed = <Cli as clap::Parser>::parse_from(["wire"]).args;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", super::Args::default()));
     }
 
     #[test]
