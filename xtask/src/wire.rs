@@ -270,10 +270,10 @@ mod tests {
         #[derive(clap::Parser)]
         struct Cli {
             #[command(flatten)]
-            args: super::Args,
+            args: Args,
         }
         let parsed = <Cli as clap::Parser>::parse_from(["wire"]).args;
-        assert_eq!(format!("{parsed:?}"), format!("{:?}", super::Args::default()));
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Args::default()));
     }
 
     #[test]
