@@ -13,6 +13,7 @@ fn job() -> Job {
         task: TaskId::random(),
         context: ContextId::random(),
         owner: Owner::from(Some("did:bindu:ann:echo:1".to_owned())),
+        version: 1,
         trace: None,
     }
 }

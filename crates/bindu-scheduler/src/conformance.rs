@@ -85,6 +85,8 @@ macro_rules! for_each_scheduler_case {
         owners_take_turns
         a_released_job_comes_first_again
         ending_twice_ends_once
+        a_job_is_queued_once
+        a_job_can_be_kept_and_given_up
         whatever_makes_a_job_ready_wakes_a_worker
         depth_tells_what_waits
         closing_ends_all_waiting
@@ -107,6 +109,7 @@ fn job(owner: &str, context: &str, number: usize) -> Job {
         task: name.parse().expect("the ids of the cases are ids"),
         context: context.parse().expect("the ids of the cases are ids"),
         owner: Owner::from(Some(owner.to_owned())),
+        version: 1,
         trace: None,
     }
 }
@@ -148,6 +151,7 @@ pub async fn a_job_comes_as_it_was_pushed(queue: &dyn Scheduler) {
         task: TaskId::random(),
         context: ContextId::random(),
         owner: Owner::nobody(),
+        version: 7,
         trace: None,
     };
     for job in [full, bare] {
@@ -295,6 +299,73 @@ pub async fn ending_twice_ends_once(queue: &dyn Scheduler) {
         again.job == second.job && again.attempt == 2,
         "a released job stays released; came: {again:?}"
     );
+}
+
+/// A job that waits or runs is not queued a second time; one of another version, or one that is
+/// done, is.
+///
+/// # Panics
+///
+/// If the rule is broken.
+pub async fn a_job_is_queued_once(queue: &dyn Scheduler) {
+    let first = job("alice", "c", 0);
+    let later = Job { version: 3, ..first.clone() };
+    let other = job("alice", "d", 0);
+    push(queue, first.clone()).await;
+    push(queue, first.clone()).await;
+    let delivered = pull(queue).await;
+    push(queue, first.clone()).await;
+    push(queue, later.clone()).await;
+    push(queue, other.clone()).await;
+    let beside = pull(queue).await;
+    rule!(beside.job == other, "a job that waits or runs is not queued again; came: {beside:?}");
+    ack(queue, &delivered).await;
+    let next = pull(queue).await;
+    rule!(next.job == later, "a job of a later version is another job; came: {next:?}");
+    release(queue, &next).await;
+    push(queue, later.clone()).await;
+    let again = pull(queue).await;
+    rule!(again.job == later && again.attempt == 2, "a released job waits; came: {again:?}");
+    ack(queue, &again).await;
+    push(queue, later.clone()).await;
+    let anew = pull(queue).await;
+    rule!(anew.job == later && anew.attempt == 1, "a job that is done is new; came: {anew:?}");
+    ack(queue, &anew).await;
+    ack(queue, &beside).await;
+    match queue.depth().await {
+        Ok(depth) => rule!(
+            (depth.waiting, depth.running) == (0, 0),
+            "nothing was queued twice; left: {depth:?}"
+        ),
+        Err(error) => panic!("rule broken: the depth can be asked; instead: {error:?}"),
+    }
+}
+
+/// A delivery can be kept for as long as it takes; one that is given up does not come again, and
+/// frees its context.
+///
+/// # Panics
+///
+/// If the rule is broken.
+pub async fn a_job_can_be_kept_and_given_up(queue: &dyn Scheduler) {
+    for number in 0..2 {
+        push(queue, job("alice", "c", number)).await;
+    }
+    let first = pull(queue).await;
+    for _ in 0..2 {
+        let kept = queue.keep(&first).await;
+        rule!(kept.is_ok(), "a delivery can be kept; instead: {kept:?}");
+    }
+    let buried = queue.bury(&first, "it never ends well").await;
+    rule!(buried.is_ok(), "a job can be given up; instead: {buried:?}");
+    let kept = queue.keep(&first).await;
+    rule!(kept.is_ok(), "to keep what has ended is no error; instead: {kept:?}");
+    let next = pull(queue).await;
+    rule!(
+        next.job == job("alice", "c", 1),
+        "a job that was given up frees its context and does not come again; came: {next:?}"
+    );
+    ack(queue, &next).await;
 }
 
 /// A worker that waits is woken by a push, by the end of the job before, and by a job handed back.

@@ -14,6 +14,7 @@
 //!     task: TaskId::random(),
 //!     context: ContextId::random(),
 //!     owner: Owner::nobody(),
+//!     version: 1,
 //!     trace: None,
 //! };
 //! queue.push(job.clone()).await?;
@@ -57,7 +58,7 @@ mod scheduler;
 #[cfg(feature = "memory")]
 pub use memory::{MemoryConfig, MemoryScheduler};
 pub use scheduler::{
-    BoxError, BoxFuture, Delivered, Depth, Job, Receipt, Scheduler, SchedulerError,
+    BoxError, BoxFuture, BoxStream, Delivered, Depth, Job, Receipt, Scheduler, SchedulerError,
 };
 
 #[doc = include_str!("../README.md")]

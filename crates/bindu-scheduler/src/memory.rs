@@ -1,11 +1,11 @@
 //! The queue that lives and dies with the process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bindu_protocol::{ContextId, Owner};
+use bindu_protocol::{ContextId, Owner, TaskId};
 use tokio::sync::Notify;
 
 use crate::{BoxFuture, Delivered, Depth, Job, Receipt, Scheduler, SchedulerError};
@@ -45,6 +45,7 @@ impl Default for MemoryConfig {
 ///         task: TaskId::random(),
 ///         context: ContextId::random(),
 ///         owner: Owner::nobody(),
+///         version: 1,
 ///         trace: None,
 ///     })
 ///     .await?;
@@ -74,6 +75,8 @@ struct State {
     /// Those owners, in the order of their turns.
     turns: VecDeque<Owner>,
     running: HashMap<u64, Running>,
+    /// The jobs that wait or run.
+    known: HashSet<(TaskId, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +136,9 @@ impl Default for MemoryScheduler {
 impl State {
     /// Puts a job at the end of its context's queue; says whether it is ready.
     fn push(&mut self, job: Job) -> bool {
+        if !self.known.insert((job.task.clone(), job.version)) {
+            return false;
+        }
         let context = job.context.clone();
         let queue = self.contexts.entry(context.clone()).or_default();
         let first = queue.jobs.is_empty() && !queue.busy;
@@ -185,6 +191,8 @@ impl State {
         if again {
             queue.jobs.push_front(Waiting { job, attempts, since: Instant::now() });
             self.waiting += 1;
+        } else {
+            self.known.remove(&(job.task, job.version));
         }
         if queue.jobs.is_empty() {
             self.contexts.remove(&context);
@@ -283,8 +291,6 @@ impl Scheduler for MemoryScheduler {
 
 #[cfg(test)]
 mod tests {
-    use bindu_protocol::TaskId;
-
     use super::*;
 
     #[test]
@@ -293,7 +299,7 @@ mod tests {
         for number in 0..1_000 {
             let owner = Owner::from(Some(format!("owner-{}", number % 7)));
             let context = format!("context-{}", number % 50).parse().unwrap();
-            state.push(Job { task: TaskId::random(), context, owner, trace: None });
+            state.push(Job { task: TaskId::random(), context, owner, version: 1, trace: None });
         }
         let mut number = 0_u32;
         while let Some(delivered) = state.take() {
@@ -302,6 +308,6 @@ mod tests {
             state.end(receipt, number.is_multiple_of(3));
         }
         assert_eq!((state.waiting, state.contexts.len(), state.ready.len()), (0, 0, 0));
-        assert_eq!((state.turns.len(), state.running.len()), (0, 0));
+        assert_eq!((state.turns.len(), state.running.len(), state.known.len()), (0, 0, 0));
     }
 }

@@ -17,6 +17,7 @@ fn job(owner: usize, context: usize, number: usize) -> Job {
         task: format!("{context}-{number}").parse().expect("an id"),
         context: format!("c{context}").parse().expect("an id"),
         owner: Owner::from(Some(format!("owner-{owner}"))),
+        version: 1,
         trace: None,
     }
 }

@@ -37,11 +37,14 @@ mod beside;
 mod fixture;
 mod lease;
 mod list;
+mod replay;
+mod state;
 mod write;
 
 pub use beside::{
-    feedback_is_kept_in_order, outbox_entries_can_be_put_off, outbox_entries_stay_until_done,
-    removing_a_webhook_forgets_its_deliveries, webhooks_are_replaced_and_removed,
+    feedback_is_kept_in_order, one_of_ten_takes_an_outbox_entry, outbox_entries_can_be_put_off,
+    outbox_entries_stay_until_done, removing_a_webhook_forgets_its_deliveries,
+    webhooks_are_replaced_and_removed,
 };
 pub use lease::{
     a_claim_is_exclusive_until_it_ends, a_lease_can_be_renewed_by_its_run_only,
@@ -55,6 +58,12 @@ pub use list::{
     lists_show_an_owner_only_its_own, pages_neither_repeat_nor_skip, tasks_are_counted_by_state,
     tasks_are_listed_by_creation, tasks_of_one_instant_are_all_listed,
     work_under_way_keeps_its_context, wrong_cursors_are_refused,
+};
+pub use replay::{a_key_is_new_once, one_of_ten_is_the_first};
+pub use state::{
+    a_scope_has_limited_room, keys_are_listed_in_order, one_of_ten_state_writers_wins,
+    only_what_is_over_and_old_is_pruned, state_is_compared_and_set,
+    the_state_of_a_context_goes_with_it,
 };
 pub use write::{
     a_key_is_used_once, a_long_history_comes_back, a_refused_change_writes_nothing,
@@ -119,6 +128,7 @@ macro_rules! conformance_test {
 macro_rules! for_each_storage_case {
     ($($then:tt)::+ ! $($given:tt)*) => { $($then)::+ ! { $($given)*:
         feedback_is_kept_in_order
+        one_of_ten_takes_an_outbox_entry
         outbox_entries_can_be_put_off
         outbox_entries_stay_until_done
         removing_a_webhook_forgets_its_deliveries
@@ -142,6 +152,12 @@ macro_rules! for_each_storage_case {
         tasks_of_one_instant_are_all_listed
         work_under_way_keeps_its_context
         wrong_cursors_are_refused
+        a_scope_has_limited_room
+        keys_are_listed_in_order
+        one_of_ten_state_writers_wins
+        only_what_is_over_and_old_is_pruned
+        state_is_compared_and_set
+        the_state_of_a_context_goes_with_it
         a_key_is_used_once
         a_long_history_comes_back
         a_refused_change_writes_nothing

@@ -22,6 +22,9 @@ pub enum StorageError {
     /// The same message came before and made this task.
     #[error("the message already made task {0}")]
     Repeated(TaskId),
+    /// The value has changed since it was read, or is there although it should be new.
+    #[error("the value was changed by another writer")]
+    StateConflict,
     /// There is no such task or context.
     #[error("not found")]
     NotFound,

@@ -90,16 +90,19 @@ mod event;
 #[cfg(feature = "memory")]
 mod memory;
 mod record;
+mod replay;
 mod storage;
 
 pub use error::{BoxError, StorageError};
 pub use event::{Event, EventBody};
 #[cfg(feature = "memory")]
-pub use memory::{MemoryConfig, MemoryStore};
+pub use memory::{MemoryConfig, MemoryReplayGuard, MemoryStore};
 pub use record::{Lease, Record, RunId, Version, Webhook};
+pub use replay::ReplayGuard;
 pub use storage::{
-    Birth, BoxFuture, BoxStream, Change, Committed, ContextQuery, Delivery, Feedback, Hold, Once,
-    OutboxBody, OutboxEntry, OutboxId, OutboxKind, Page, Storage, TaskQuery,
+    Birth, BoxFuture, BoxStream, Change, Changed, Committed, ContextQuery, Delivery, Durability,
+    Feedback, Hold, Once, OutboxBody, OutboxEntry, OutboxId, OutboxKind, OutboxQuery, Page,
+    StateChange, StateScope, StateValue, Storage, StrandedQuery, TaskQuery,
 };
 
 #[doc = include_str!("../README.md")]

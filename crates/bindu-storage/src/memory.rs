@@ -7,7 +7,9 @@ mod once;
 mod open;
 mod outbox;
 mod pack;
+mod replay;
 mod state;
+mod states;
 mod unpack;
 mod weight;
 
@@ -21,11 +23,14 @@ use bindu_protocol::{
 };
 use futures_core::Stream;
 
+pub use self::replay::MemoryReplayGuard;
+
 use self::entry::Found;
 use self::state::State;
 use crate::{
-    BoxFuture, BoxStream, Change, Committed, ContextQuery, Event, Feedback, OutboxEntry, OutboxId,
-    OutboxKind, Page, Record, RunId, Storage, StorageError, TaskQuery, Webhook,
+    BoxFuture, BoxStream, Change, Changed, Committed, ContextQuery, Durability, Event, Feedback,
+    OutboxEntry, OutboxId, OutboxQuery, Page, Record, RunId, StateChange, StateScope, StateValue,
+    Storage, StorageError, StrandedQuery, TaskQuery, Webhook,
 };
 
 /// How much a [`MemoryStore`] keeps.
@@ -85,12 +90,12 @@ impl MemoryStore {
     /// About how many bytes the store holds, as [`MemoryConfig::max_bytes`] counts them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.state().bytes()
+        self.lock().bytes()
     }
 
     /// A panic elsewhere does not take the store away: no change is left half made, since nothing
     /// that can panic runs between the first write of a change and its last.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +108,7 @@ impl Default for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state();
+        let state = self.lock();
         f.debug_struct("MemoryStore")
             .field("config", state.config())
             .field("tasks", &state.len())
@@ -120,13 +125,13 @@ impl Storage for MemoryStore {
         id: &'a TaskId,
     ) -> BoxFuture<'a, Result<Option<Arc<Record>>, StorageError>> {
         Box::pin(async move {
-            let found = self.state().find(id);
+            let found = self.lock().find(id);
             found.map(|found| found.record(id)).transpose()
         })
     }
 
     fn commit(&self, change: Change) -> BoxFuture<'_, Result<Committed, StorageError>> {
-        Box::pin(async move { self.state().commit(change) })
+        Box::pin(async move { self.lock().commit(change) })
     }
 
     fn events<'a>(
@@ -136,7 +141,7 @@ impl Storage for MemoryStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Event>, StorageError>> {
         Box::pin(async move {
-            let packed = match self.state().events(id, after, limit) {
+            let packed = match self.lock().events(id, after, limit) {
                 Ok(events) => return Ok(events),
                 Err(packed) => packed,
             };
@@ -151,21 +156,19 @@ impl Storage for MemoryStore {
         run: RunId,
         until: Timestamp,
     ) -> BoxFuture<'a, Result<(), StorageError>> {
-        Box::pin(async move { self.state().renew(id, run, until) })
+        Box::pin(async move { self.lock().renew(id, run, until) })
     }
 
     fn stranded(
         &self,
-        now: Timestamp,
-        since: Timestamp,
-        limit: usize,
+        query: StrandedQuery,
     ) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
-        Box::pin(async move { Ok(self.state().stranded(now, since, limit)) })
+        Box::pin(async move { Ok(self.lock().stranded(&query)) })
     }
 
     fn tasks(&self, query: TaskQuery) -> BoxFuture<'_, Result<Page<Arc<Record>>, StorageError>> {
         Box::pin(async move {
-            let found = self.state().tasks(&query)?;
+            let found = self.lock().tasks(&query)?;
             let items =
                 found.items.into_iter().map(|(id, found): (TaskId, Found)| found.record(&id));
             Ok(Page { items: items.collect::<Result<_, _>>()?, next: found.next })
@@ -176,7 +179,7 @@ impl Storage for MemoryStore {
         &self,
         query: ContextQuery,
     ) -> BoxFuture<'_, Result<Page<ContextSummary>, StorageError>> {
-        Box::pin(async move { self.state().contexts(&query) })
+        Box::pin(async move { self.lock().contexts(&query) })
     }
 
     fn clear_context<'a>(
@@ -184,11 +187,11 @@ impl Storage for MemoryStore {
         id: &'a ContextId,
         owner: &'a Owner,
     ) -> BoxFuture<'a, Result<Vec<TaskId>, StorageError>> {
-        Box::pin(async move { self.state().clear_context(id, owner) })
+        Box::pin(async move { self.lock().clear_context(id, owner) })
     }
 
     fn count(&self) -> BoxFuture<'_, Result<Vec<(TaskState, u64)>, StorageError>> {
-        Box::pin(async move { Ok(self.state().count()) })
+        Box::pin(async move { Ok(self.lock().count()) })
     }
 
     fn add_feedback<'a>(
@@ -196,14 +199,14 @@ impl Storage for MemoryStore {
         id: &'a TaskId,
         feedback: Feedback,
     ) -> BoxFuture<'a, Result<(), StorageError>> {
-        Box::pin(async move { self.state().add_feedback(id, feedback) })
+        Box::pin(async move { self.lock().add_feedback(id, feedback) })
     }
 
     fn feedback<'a>(
         &'a self,
         id: &'a TaskId,
     ) -> BoxFuture<'a, Result<Vec<Feedback>, StorageError>> {
-        Box::pin(async move { Ok(self.state().feedback(id)) })
+        Box::pin(async move { Ok(self.lock().feedback(id)) })
     }
 
     fn set_webhook<'a>(
@@ -211,7 +214,7 @@ impl Storage for MemoryStore {
         id: &'a TaskId,
         webhook: Webhook,
     ) -> BoxFuture<'a, Result<(), StorageError>> {
-        Box::pin(async move { self.state().set_webhook(id, webhook) })
+        Box::pin(async move { self.lock().set_webhook(id, webhook) })
     }
 
     fn remove_webhook<'a>(
@@ -219,21 +222,25 @@ impl Storage for MemoryStore {
         id: &'a TaskId,
         config: &'a PushConfigId,
     ) -> BoxFuture<'a, Result<bool, StorageError>> {
-        Box::pin(async move { self.state().remove_webhook(id, config) })
+        Box::pin(async move { self.lock().remove_webhook(id, config) })
     }
 
-    fn outbox(
+    fn outbox(&self, query: OutboxQuery) -> BoxFuture<'_, Result<Vec<OutboxEntry>, StorageError>> {
+        Box::pin(async move { Ok(self.lock().outbox().read(&query)) })
+    }
+
+    fn outbox_take(
         &self,
-        kind: OutboxKind,
-        task: Option<TaskId>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<OutboxEntry>, StorageError>> {
-        Box::pin(async move { Ok(self.state().outbox().read(kind, task.as_ref(), limit)) })
+        id: OutboxId,
+        attempts: u32,
+        until: Timestamp,
+    ) -> BoxFuture<'_, Result<bool, StorageError>> {
+        Box::pin(async move { Ok(self.lock().outbox_take(id, attempts, until)) })
     }
 
     fn outbox_done(&self, id: OutboxId) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
-            self.state().outbox_done(id);
+            self.lock().outbox_done(id);
             Ok(())
         })
     }
@@ -244,13 +251,42 @@ impl Storage for MemoryStore {
         next: Timestamp,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
-            self.state().outbox_retry(id, next);
+            self.lock().outbox_retry(id, next);
             Ok(())
         })
     }
 
-    fn changes(&self) -> BoxStream<'static, TaskId> {
+    fn changes(&self) -> BoxStream<'static, Changed> {
         Box::pin(Silent)
+    }
+
+    fn state<'a>(
+        &'a self,
+        scope: &'a StateScope,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StateValue>, StorageError>> {
+        Box::pin(async move { Ok(self.lock().state_value(scope, key)) })
+    }
+
+    fn set_state(&self, change: StateChange) -> BoxFuture<'_, Result<u64, StorageError>> {
+        Box::pin(async move { self.lock().set_state(change) })
+    }
+
+    fn state_keys<'a>(
+        &'a self,
+        scope: &'a StateScope,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StorageError>> {
+        Box::pin(async move { Ok(self.lock().state_keys(scope, after, limit)) })
+    }
+
+    fn prune(&self, before: Timestamp, limit: usize) -> BoxFuture<'_, Result<u64, StorageError>> {
+        Box::pin(async move { Ok(self.lock().prune(before, limit)) })
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Volatile
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -266,9 +302,9 @@ impl Storage for MemoryStore {
 struct Silent;
 
 impl Stream for Silent {
-    type Item = TaskId;
+    type Item = Changed;
 
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<TaskId>> {
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Changed>> {
         Poll::Pending
     }
 }

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bindu_protocol::{
-    ContextId, ContextSummary, JsonObject, MessageId, Owner, PushConfigId, Task, TaskId, TaskState,
-    Timestamp,
+    ContextId, ContextSummary, Json, JsonObject, MessageId, Owner, PushConfigId, Task, TaskId,
+    TaskState, Timestamp,
 };
 use bytes::Bytes;
 use futures_core::Stream;
@@ -81,12 +81,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         until: Timestamp,
     ) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Tasks that nobody works on although somebody should. Oldest first, at most `limit`. These
-    /// are the tasks
+    /// Tasks that nobody works on although somebody should, oldest first. These are the tasks
     ///
-    /// * in `submitted` or `resumed` since before `since`,
-    /// * in `working` with a lease that ended before `now`,
-    /// * in `working` without a lease since before `since`: another implementation wrote them.
+    /// * in `submitted` or `resumed` since before `query.queued_before`,
+    /// * in `working` with a lease that ended before `query.now`,
+    /// * in `working` without a lease since before `query.unleased_before`: another implementation
+    ///   wrote them.
     ///
     /// Since when a task is in its state, its status says; if it does not, the task's creation
     /// counts.
@@ -96,9 +96,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// As [`load`](Self::load).
     fn stranded(
         &self,
-        now: Timestamp,
-        since: Timestamp,
-        limit: usize,
+        query: StrandedQuery,
     ) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>>;
 
     /// Lists tasks.
@@ -119,8 +117,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         query: ContextQuery,
     ) -> BoxFuture<'_, Result<Page<ContextSummary>, StorageError>>;
 
-    /// Deletes a context of `owner` with its tasks, their logs, feedback, webhooks, outbox entries
-    /// and keys, and says which tasks these were.
+    /// Deletes a context of `owner` with its state, its tasks, their logs, feedback, webhooks,
+    /// outbox entries and keys, and says which tasks these were.
     ///
     /// # Errors
     ///
@@ -183,18 +181,26 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         config: &'a PushConfigId,
     ) -> BoxFuture<'a, Result<bool, StorageError>>;
 
-    /// Reads outbox entries of one kind, of `task` or of all, oldest first, at most `limit`. Which of
-    /// them are due, their [`next`](OutboxEntry::next) tells.
+    /// Reads outbox entries, oldest first.
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load).
-    fn outbox(
+    fn outbox(&self, query: OutboxQuery) -> BoxFuture<'_, Result<Vec<OutboxEntry>, StorageError>>;
+
+    /// Takes an entry in hand, so that of several processes one sees to it: counts an attempt and
+    /// puts the entry off until `until`, if it is there and was tried `attempts` times before. Says
+    /// whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn outbox_take(
         &self,
-        kind: OutboxKind,
-        task: Option<TaskId>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<OutboxEntry>, StorageError>>;
+        id: OutboxId,
+        attempts: u32,
+        until: Timestamp,
+    ) -> BoxFuture<'_, Result<bool, StorageError>>;
 
     /// Takes an entry out of the outbox for good. One that is not there is no error.
     ///
@@ -203,7 +209,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// As [`load`](Self::load).
     fn outbox_done(&self, id: OutboxId) -> BoxFuture<'_, Result<(), StorageError>>;
 
-    /// Puts an entry off until `next`, and counts an attempt. One that is not there is no error.
+    /// Puts an entry off until `next`. One that is not there is no error.
     ///
     /// # Errors
     ///
@@ -214,8 +220,56 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         next: Timestamp,
     ) -> BoxFuture<'_, Result<(), StorageError>>;
 
-    /// Tasks that another process changed, as it happens. A store of one process never says any.
-    fn changes(&self) -> BoxStream<'static, TaskId>;
+    /// What other processes change, as it happens. A store of one process never says anything.
+    ///
+    /// Only hints: a listener reads the log, and looks again from time to time.
+    fn changes(&self) -> BoxStream<'static, Changed>;
+
+    /// Reads a value of the agent's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn state<'a>(
+        &'a self,
+        scope: &'a StateScope,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StateValue>, StorageError>>;
+
+    /// Writes or removes a value of the agent's own, and says its new version: 0 when removed.
+    ///
+    /// # Errors
+    ///
+    /// * [`StorageError::NotFound`]: there is no such context.
+    /// * [`StorageError::StateConflict`]: the value is not at `change.expected`.
+    /// * [`StorageError::Full`]: the scope would hold more than `change.room`.
+    ///
+    /// In all of these nothing is written. Else as [`load`](Self::load).
+    fn set_state(&self, change: StateChange) -> BoxFuture<'_, Result<u64, StorageError>>;
+
+    /// Lists the keys of a scope in the order of their bytes, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn state_keys<'a>(
+        &'a self,
+        scope: &'a StateScope,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, StorageError>>;
+
+    /// Deletes tasks that are over and were created before `before`, oldest first and at most
+    /// `limit`, with all that hangs on them; then contexts as old that have no task left. Says how
+    /// many tasks went.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    fn prune(&self, before: Timestamp, limit: usize) -> BoxFuture<'_, Result<u64, StorageError>>;
+
+    /// What the store outlives, and who shares it.
+    fn durability(&self) -> Durability;
 
     /// Whether the backend answers.
     ///
@@ -362,6 +416,89 @@ impl OutboxBody {
             Self::Deliver(_) => OutboxKind::Deliver,
         }
     }
+}
+
+/// What a store outlives, and who shares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It ends with its process: what still waits then is lost.
+    Volatile,
+    /// It outlives the process, which alone uses it.
+    Local,
+    /// It outlives the processes that share it.
+    Shared,
+}
+
+/// Which outbox entries to read.
+#[derive(Clone, Debug)]
+pub struct OutboxQuery {
+    /// Of this kind.
+    pub kind: OutboxKind,
+    /// Only those of this task.
+    pub task: Option<TaskId>,
+    /// Only those that may be tried at this time.
+    pub due: Option<Timestamp>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which tasks count as stranded; see [`Storage::stranded`].
+#[derive(Clone, Copy, Debug)]
+pub struct StrandedQuery {
+    /// The time by which leases have ended or not.
+    pub now: Timestamp,
+    /// Tasks that wait since before should have been begun.
+    pub queued_before: Timestamp,
+    /// Tasks that work without a lease since before are given up by whoever began them; without
+    /// it, none are.
+    pub unleased_before: Option<Timestamp>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What another process changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Changed {
+    /// This task.
+    Task(TaskId),
+    /// Nobody knows: for a while, changes went unheard.
+    Missed,
+}
+
+/// Whose state a value is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StateScope {
+    /// The agent's, in all its conversations.
+    Agent,
+    /// One conversation's. It goes with the context.
+    Context(ContextId),
+}
+
+/// A value that an agent keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateValue {
+    /// The value.
+    pub value: Json,
+    /// Grows with every write of the key, its removal included; never 0.
+    pub version: u64,
+}
+
+/// One write of an agent's state.
+#[derive(Clone, Debug)]
+pub struct StateChange {
+    /// Whose state.
+    pub scope: StateScope,
+    /// The name of the value.
+    pub key: String,
+    /// The new value; `None` removes it.
+    pub value: Option<Json>,
+    /// The version that the write was made from, 0 for a value that must not be there; without it
+    /// the write is made whatever is there.
+    pub expected: Option<u64>,
+    /// How many bytes all keys and values of the scope may take together after the write. What is
+    /// removed is never refused.
+    pub room: usize,
 }
 
 /// Which tasks to list, and in what order.

@@ -2,10 +2,16 @@
 
 mod memory;
 
-use bindu_storage::MemoryStore;
+use bindu_storage::{MemoryReplayGuard, MemoryStore};
 
 async fn empty() -> MemoryStore {
     MemoryStore::default()
 }
 
 bindu_storage::conformance_tests!(empty);
+
+async fn unseen() -> MemoryReplayGuard {
+    MemoryReplayGuard::default()
+}
+
+bindu_storage::replay_guard_tests!(unseen);

@@ -11,7 +11,7 @@ use bindu_protocol::{
 };
 use bindu_storage::{
     Birth, Change, ContextQuery, EventBody, Feedback, Hold, Lease, MemoryConfig, MemoryStore,
-    OutboxBody, OutboxKind, Record, RunId, Storage, StorageError, TaskQuery, Version,
+    OutboxBody, OutboxKind, OutboxQuery, Record, RunId, Storage, StorageError, TaskQuery, Version,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -99,7 +99,8 @@ fn a_full_store_drops_what_has_been_over_for_longest() {
     now(store.commit(born("d", "d", 4))).unwrap();
     assert_eq!(["a", "b", "c", "d"].map(|id| is_there(&store, id)), [true, false, true, true]);
     assert!(now(store.feedback(&"b".parse().unwrap())).unwrap().is_empty());
-    assert_eq!(now(store.outbox(OutboxKind::Run, None, 10)).unwrap().len(), 2);
+    let runs = OutboxQuery { kind: OutboxKind::Run, task: None, due: None, limit: 10 };
+    assert_eq!(now(store.outbox(runs)).unwrap().len(), 2);
     let query = ContextQuery { owner: None, after: None, limit: 10 };
     assert_eq!(now(store.contexts(query)).unwrap().items.len(), 3);
 

@@ -1,13 +1,15 @@
 //! What is kept beside a task: feedback, webhooks, the outbox.
 
 use bindu_protocol::{PushConfigId, TaskId};
+use futures_util::future::join_all;
 
 use super::fixture::{
-    at, commit, delivery, done, ended, load, next, refused, rule, run_job, same, seen, stored,
-    submitted, webhook,
+    at, commit, delivery, done, ended, load, next, read, refused, rule, run_job, same, seen,
+    stored, submitted, webhook,
 };
 use crate::{
-    Feedback, Hold, OutboxBody, OutboxEntry, OutboxId, OutboxKind, Storage, StorageError, Webhook,
+    Feedback, Hold, OutboxBody, OutboxEntry, OutboxId, OutboxKind, OutboxQuery, Storage,
+    StorageError, Webhook,
 };
 
 /// Opinions on a task are kept, oldest first; there are none on a task that is not there.
@@ -119,15 +121,6 @@ pub async fn removing_a_webhook_forgets_its_deliveries(store: &dyn Storage) {
     same!(read(store, OutboxKind::Run, None, 10).await.len(), 1, "jobs stay");
 }
 
-async fn read(
-    store: &dyn Storage,
-    kind: OutboxKind,
-    task: Option<&TaskId>,
-    limit: usize,
-) -> Vec<OutboxEntry> {
-    done!(store.outbox(kind, task.cloned(), limit).await, "the outbox can be read")
-}
-
 fn ids(entries: &[OutboxEntry]) -> Vec<OutboxId> {
     entries.iter().map(|entry| entry.id).collect()
 }
@@ -208,7 +201,7 @@ pub async fn outbox_entries_stay_until_done(store: &dyn Storage) {
     rule!(later.outbox[0] > second.outbox[1], "later entries have greater ids");
 }
 
-/// An entry that is put off says until when and counts the attempt; its place stays.
+/// An entry that is put off says until when, and is not due before; its place stays.
 ///
 /// # Panics
 ///
@@ -218,19 +211,62 @@ pub async fn outbox_entries_can_be_put_off(store: &dyn Storage) {
     let mut change = submitted(0);
     change.outbox = vec![delivery(&hook, 1), delivery(&hook, 2)];
     let committed = commit(store, change).await;
-    for attempt in 1..=2 {
-        let next = at(i64::from(attempt) * 10);
+    let due = async |second, limit| {
+        let kind = OutboxKind::Deliver;
+        let query = OutboxQuery { kind, task: None, due: Some(at(second)), limit };
+        ids(&done!(store.outbox(query).await, "the outbox can be read"))
+    };
+    same!(due(0, 10).await, committed.outbox, "a new entry is due at once");
+    for second in [10, 20] {
+        let next = at(second);
         done!(store.outbox_retry(committed.outbox[0], next).await, "an entry can be put off");
         let entries = read(store, OutboxKind::Deliver, None, 10).await;
         same!(ids(&entries), committed.outbox, "an entry that is put off keeps its place");
         same!(
             (entries[0].attempts, entries[0].next),
-            (attempt, next),
-            "an entry that is put off says until when, and how often it was tried"
+            (0, next),
+            "an entry that is put off says until when; no attempt was made"
         );
         same!((entries[1].attempts, entries[1].next), (0, at(0)), "the others stay as they are");
+        same!(due(second - 1, 10).await, committed.outbox[1..], "what is put off is not due");
+        same!(due(second, 10).await, committed.outbox, "what was put off until now is due");
+        same!(due(second, 1).await, committed.outbox[..1], "no more is read than asked for");
     }
     let before = seen(store, &committed.record.task.id).await;
     done!(store.outbox_retry(OutboxId(u64::MAX >> 1), at(99)).await, "no entry, no error");
     same!(seen(store, &committed.record.task.id).await, before, "and no change");
+}
+
+/// Of several that want to see to an entry, one does, and the attempt is counted.
+///
+/// # Panics
+///
+/// If the rule is broken.
+pub async fn one_of_ten_takes_an_outbox_entry(store: &dyn Storage) {
+    let mut change = submitted(0);
+    change.outbox = vec![delivery(&webhook("a", "https://one"), 1)];
+    let committed = commit(store, change).await;
+    let id = committed.outbox[0];
+    for attempts in 0..3 {
+        let until = at(i64::from(attempts) * 10 + 10);
+        let takers = (0..10).map(|_| store.outbox_take(id, attempts, until));
+        let taken = join_all(takers).await.into_iter();
+        let taken = taken.filter(|taken| done!(taken, "an entry can be taken in hand").eq(&true));
+        same!(taken.count(), 1, "one of ten takes an entry in hand");
+        let entry = read(store, OutboxKind::Deliver, None, 10).await.remove(0);
+        same!(
+            (entry.attempts, entry.next),
+            (attempts + 1, until),
+            "an entry that was taken in hand counts the attempt and says until when"
+        );
+    }
+    rule!(
+        matches!(store.outbox_take(id, 1, at(99)).await, Ok(false)),
+        "who has not seen the last attempt takes nothing"
+    );
+    done!(store.outbox_done(id).await, "an entry can be done");
+    rule!(
+        matches!(store.outbox_take(id, 3, at(99)).await, Ok(false)),
+        "an entry that is done is taken by nobody"
+    );
 }

@@ -9,8 +9,8 @@ use bindu_protocol::{
 use uuid::Uuid;
 
 use crate::{
-    Birth, Change, Committed, Delivery, EventBody, Hold, Lease, Once, OutboxBody, OutboxKind,
-    Record, RunId, Storage, Version, Webhook,
+    Birth, Change, Committed, Delivery, EventBody, Hold, Lease, Once, OutboxBody, OutboxEntry,
+    OutboxKind, OutboxQuery, Record, RunId, Storage, Version, Webhook,
 };
 
 /// Panics with the rule, unless it holds.
@@ -201,13 +201,24 @@ pub(super) async fn load(store: &dyn Storage, id: &TaskId) -> Arc<Record> {
     found.unwrap_or_else(|| panic!("rule broken: a stored task can be loaded; {id} is not there"))
 }
 
+/// Reads the outbox, whatever is due.
+pub(super) async fn read(
+    store: &dyn Storage,
+    kind: OutboxKind,
+    task: Option<&TaskId>,
+    limit: usize,
+) -> Vec<OutboxEntry> {
+    let query = OutboxQuery { kind, task: task.cloned(), due: None, limit };
+    done!(store.outbox(query).await, "the outbox can be read")
+}
+
 /// Everything that can be seen of a store, as far as one task and one owner go.
 #[derive(Debug, PartialEq)]
 pub(super) struct Seen {
     record: Option<Record>,
     events: Vec<crate::Event>,
-    runs: Vec<crate::OutboxEntry>,
-    deliveries: Vec<crate::OutboxEntry>,
+    runs: Vec<OutboxEntry>,
+    deliveries: Vec<OutboxEntry>,
     counts: Vec<(TaskState, u64)>,
     contexts: Vec<ContextId>,
     feedback: Vec<crate::Feedback>,
@@ -224,11 +235,8 @@ pub(super) async fn seen(store: &dyn Storage, id: &TaskId) -> Seen {
     Seen {
         record: record.as_deref().cloned(),
         events: done!(store.events(id, 0, ALL).await, "a log can be read"),
-        runs: done!(store.outbox(OutboxKind::Run, None, ALL).await, "the outbox can be read"),
-        deliveries: done!(
-            store.outbox(OutboxKind::Deliver, None, ALL).await,
-            "the outbox can be read"
-        ),
+        runs: read(store, OutboxKind::Run, None, ALL).await,
+        deliveries: read(store, OutboxKind::Deliver, None, ALL).await,
         counts,
         contexts: contexts.into_iter().map(|context| context.context_id).collect(),
         feedback: done!(store.feedback(id).await, "feedback can be read"),

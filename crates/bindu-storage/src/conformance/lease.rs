@@ -9,7 +9,7 @@ use super::fixture::{
     at, claimed, commit, done, ended, lease, load, next, refused, rule, same, status, stored,
     submitted,
 };
-use crate::{EventBody, Hold, Lease, RunId, Storage, StorageError};
+use crate::{EventBody, Hold, Lease, RunId, Storage, StorageError, StrandedQuery};
 
 /// While a lease runs nobody else can claim the task; once it has ended, anybody can.
 ///
@@ -208,8 +208,13 @@ pub async fn stranded_tasks_are_found(store: &dyn Storage) {
     let young = stored(store, 90).await;
 
     let find = async |now, since, limit| -> Vec<TaskId> {
-        let found =
-            done!(store.stranded(at(now), at(since), limit).await, "stranded tasks are found");
+        let query = StrandedQuery {
+            now: at(now),
+            queued_before: at(since),
+            unleased_before: Some(at(since)),
+            limit,
+        };
+        let found = done!(store.stranded(query).await, "stranded tasks are found");
         found.iter().map(|record| record.task.id.clone()).collect()
     };
     let expected = [&waiting, &resumed, &abandoned].map(|record| record.task.id.clone());
@@ -244,7 +249,7 @@ pub async fn stranded_tasks_are_found(store: &dyn Storage) {
     same!(find(999, 80, 100).await.len(), 3, "a task that is over is not stranded");
 }
 
-/// A task that is said to be worked on although no run has it waits for a run like any other.
+/// A task that is said to be worked on although no run has it is found, if asked for.
 ///
 /// # Panics
 ///
@@ -264,18 +269,21 @@ pub async fn work_without_a_lease_is_stranded(store: &dyn Storage) {
         let record = claimed(store, &record, 20, held).await;
         commit(store, next(&record, 25, Hold::Release(held.run), vec![])).await.record
     };
-    let find = async |since| -> Vec<TaskId> {
-        let found =
-            done!(store.stranded(at(1_000), at(since), 10).await, "stranded tasks are found");
+    let find = async |since: Option<i64>| -> Vec<TaskId> {
+        let query = StrandedQuery {
+            now: at(1_000),
+            queued_before: at(1_000),
+            unleased_before: since.map(at),
+            limit: 10,
+        };
+        let found = done!(store.stranded(query).await, "stranded tasks are found");
         found.iter().map(|record| record.task.id.clone()).collect()
     };
     let expected = [&orphan, &released].map(|record| record.task.id.clone());
-    same!(find(21).await, expected, "work that no run has is found, oldest first");
-    same!(find(20).await, expected[..1], "since when a task is worked on, its status says");
-    rule!(
-        find(10).await.is_empty(),
-        "work that no run has is given the time that waiting tasks have"
-    );
+    same!(find(Some(21)).await, expected, "work that no run has is found, oldest first");
+    same!(find(Some(20)).await, expected[..1], "since when a task is worked on, its status says");
+    rule!(find(Some(10)).await.is_empty(), "work that no run has is given time");
+    rule!(find(None).await.is_empty(), "work that no run has is found only if asked for");
     claimed(store, &orphan, 30, lease(2_000)).await;
-    same!(find(500).await, expected[1..], "work that a run took over is not stranded");
+    same!(find(Some(500)).await, expected[1..], "work that a run took over is not stranded");
 }

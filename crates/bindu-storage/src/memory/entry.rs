@@ -78,6 +78,13 @@ impl Found {
 }
 
 impl Entry {
+    pub(super) fn created(&self) -> Timestamp {
+        match self {
+            Self::Live(live) => live.record.created,
+            Self::Packed(packed) => packed.created,
+        }
+    }
+
     /// Keeps a task in the form that suits it.
     pub(super) fn new(owner: &Arc<Owner>, record: Arc<Record>, mut log: Log) -> Self {
         let over = record.task.status.state.is_terminal() && record.lease.is_none();

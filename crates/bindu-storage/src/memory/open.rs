@@ -4,25 +4,31 @@ use std::collections::BTreeSet;
 
 use bindu_protocol::{TaskId, TaskState, Timestamp};
 
-use crate::Record;
+use crate::{Record, StrandedQuery};
 
 /// Where to look for stranded tasks without looking at all.
 #[derive(Default)]
 pub(super) struct Open {
-    /// Waiting for a run, or said to work although nobody has the task, by since when.
+    /// Waiting for a run, by since when.
     waiting: BTreeSet<(Timestamp, TaskId)>,
+    /// Said to work although nobody has the task, by since when.
+    unleased: BTreeSet<(Timestamp, TaskId)>,
     /// Being run, by the end of the lease.
     leased: BTreeSet<(Timestamp, TaskId)>,
 }
 
 fn waits_since(record: &Record) -> Option<Timestamp> {
-    let status = &record.task.status;
-    let waits = match status.state {
-        TaskState::Submitted | TaskState::Resumed => true,
-        TaskState::Working => record.lease.is_none(),
-        _ => false,
-    };
-    waits.then(|| status.timestamp.unwrap_or(record.created))
+    let waits = matches!(record.task.status.state, TaskState::Submitted | TaskState::Resumed);
+    waits.then(|| since(record))
+}
+
+fn unleased_since(record: &Record) -> Option<Timestamp> {
+    let is_unleased = record.task.status.state == TaskState::Working && record.lease.is_none();
+    is_unleased.then(|| since(record))
+}
+
+fn since(record: &Record) -> Timestamp {
+    record.task.status.timestamp.unwrap_or(record.created)
 }
 
 fn lease_end(record: &Record) -> Option<Timestamp> {
@@ -35,6 +41,9 @@ impl Open {
         if let Some(since) = waits_since(record) {
             self.waiting.insert((since, record.task.id.clone()));
         }
+        if let Some(since) = unleased_since(record) {
+            self.unleased.insert((since, record.task.id.clone()));
+        }
         if let Some(until) = lease_end(record) {
             self.leased.insert((until, record.task.id.clone()));
         }
@@ -44,17 +53,31 @@ impl Open {
         if let Some(since) = waits_since(record) {
             self.waiting.remove(&(since, record.task.id.clone()));
         }
+        if let Some(since) = unleased_since(record) {
+            self.unleased.remove(&(since, record.task.id.clone()));
+        }
         if let Some(until) = lease_end(record) {
             self.leased.remove(&(until, record.task.id.clone()));
         }
     }
 
-    /// The tasks that wait since before `since` or whose lease ended before `now`, oldest first.
-    pub(super) fn stranded(&self, now: Timestamp, since: Timestamp, limit: usize) -> Vec<&TaskId> {
-        let waiting = self.waiting.iter().take_while(|(at, _)| *at < since).take(limit);
-        let leased = self.leased.iter().take_while(|(at, _)| *at < now).take(limit);
-        let mut found: Vec<_> = waiting.chain(leased).collect();
+    /// The tasks asked for, oldest first.
+    pub(super) fn stranded(&self, query: &StrandedQuery) -> Vec<&TaskId> {
+        let limit = query.limit;
+        let mut found: Vec<_> = before(&self.waiting, query.queued_before, limit).collect();
+        found.extend(before(&self.leased, query.now, limit));
+        if let Some(end) = query.unleased_before {
+            found.extend(before(&self.unleased, end, limit));
+        }
         found.sort_unstable();
-        found.into_iter().take(limit).map(|(_, id)| id).collect()
+        found.into_iter().take(query.limit).map(|(_, id)| id).collect()
     }
+}
+
+fn before(
+    set: &BTreeSet<(Timestamp, TaskId)>,
+    end: Timestamp,
+    limit: usize,
+) -> impl Iterator<Item = &(Timestamp, TaskId)> {
+    set.iter().take_while(move |(at, _)| *at < end).take(limit)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bindu_protocol::{PushConfigId, TaskId, Timestamp};
 
 use super::weight;
-use crate::{OutboxBody, OutboxEntry, OutboxId, OutboxKind};
+use crate::{OutboxBody, OutboxEntry, OutboxId, OutboxKind, OutboxQuery};
 
 /// The entries by kind, oldest first, and where to find those of a task.
 #[derive(Default)]
@@ -53,21 +53,18 @@ impl Outbox {
         entry.map(|entry| &entry.task)
     }
 
-    pub(super) fn read(
-        &self,
-        kind: OutboxKind,
-        task: Option<&TaskId>,
-        limit: usize,
-    ) -> Vec<OutboxEntry> {
-        let entries = match kind {
+    pub(super) fn read(&self, query: &OutboxQuery) -> Vec<OutboxEntry> {
+        let entries = match query.kind {
             OutboxKind::Run => &self.runs,
             OutboxKind::Deliver => &self.deliveries,
         };
-        if let Some(task) = task {
+        let is_due = |entry: &&OutboxEntry| query.due.is_none_or(|due| entry.next <= due);
+        if let Some(task) = &query.task {
             let ids = self.of_task.get(task).map_or(&[][..], |of_task| &of_task.ids);
-            ids.iter().filter_map(|id| entries.get(id)).take(limit).cloned().collect()
+            let found = ids.iter().filter_map(|id| entries.get(id)).filter(is_due);
+            found.take(query.limit).cloned().collect()
         } else {
-            entries.values().take(limit).cloned().collect()
+            entries.values().filter(is_due).take(query.limit).cloned().collect()
         }
     }
 
@@ -89,7 +86,17 @@ impl Outbox {
             return;
         };
         entry.next = next;
-        entry.attempts = entry.attempts.saturating_add(1);
+    }
+
+    pub(super) fn take(&mut self, id: OutboxId, attempts: u32, until: Timestamp) -> bool {
+        match self.runs.get_mut(&id).or_else(|| self.deliveries.get_mut(&id)) {
+            Some(entry) if entry.attempts == attempts => {
+                entry.attempts = attempts.saturating_add(1);
+                entry.next = until;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Forgets everything about a task.
@@ -102,7 +109,13 @@ impl Outbox {
 
     /// Forgets what was to be sent to one webhook of a task.
     pub(super) fn remove_webhook(&mut self, task: &TaskId, config: &PushConfigId) {
-        for entry in self.read(OutboxKind::Deliver, Some(task), usize::MAX) {
+        let all = OutboxQuery {
+            kind: OutboxKind::Deliver,
+            task: Some(task.clone()),
+            due: None,
+            limit: usize::MAX,
+        };
+        for entry in self.read(&all) {
             if let OutboxBody::Deliver(delivery) = &entry.body
                 && delivery.webhook.config.id.as_ref() == Some(config)
             {

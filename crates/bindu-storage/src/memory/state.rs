@@ -19,10 +19,12 @@ use super::log::{self, Log};
 use super::once::OnceKeys;
 use super::open::Open;
 use super::outbox::Outbox;
+use super::states::States;
 use super::weight;
 use crate::{
     Birth, Change, Committed, ContextQuery, Event, EventBody, Feedback, Hold, Lease, OutboxBody,
-    OutboxId, Page, Record, RunId, StorageError, TaskQuery, Version, Webhook,
+    OutboxId, Page, Record, RunId, StateChange, StateScope, StateValue, StorageError,
+    StrandedQuery, TaskQuery, Version, Webhook,
 };
 
 pub(super) struct State {
@@ -35,6 +37,7 @@ pub(super) struct State {
     counts: [u64; TaskState::ALL.len()],
     once: OnceKeys,
     outbox: Outbox,
+    states: States,
     feedback: HashMap<TaskId, Opinions>,
     /// What the tasks and everything beside them weigh; the keys count themselves.
     load: Load,
@@ -64,6 +67,7 @@ impl State {
             counts: [0; TaskState::ALL.len()],
             once: OnceKeys::new(config.max_tasks, config.max_bytes / SHARE_OF_KEYS),
             outbox: Outbox::default(),
+            states: States::default(),
             feedback: HashMap::new(),
             load: Load::default(),
             no_webhooks: Arc::from([]),
@@ -87,6 +91,10 @@ impl State {
         let before = self.load_of(&task);
         self.outbox.done(id);
         self.settle(&task, before);
+    }
+
+    pub(super) fn outbox_take(&mut self, id: OutboxId, attempts: u32, until: Timestamp) -> bool {
+        self.outbox.take(id, attempts, until)
     }
 
     pub(super) fn outbox_retry(&mut self, id: OutboxId, next: Timestamp) {
@@ -275,12 +283,16 @@ impl State {
         let Some(entry) = self.tasks.remove(id) else { return };
         self.load = self.load - before;
         self.counts[slot(entry.state())] -= 1;
-        match entry {
+        let (context, created) = match &entry {
             Entry::Live(live) => {
                 self.open.remove(&live.record);
-                self.index.remove(&live.record.task.context_id, live.record.created, id);
+                (&live.record.task.context_id, live.record.created)
             }
-            Entry::Packed(packed) => self.index.remove(&packed.context, packed.created, id),
+            Entry::Packed(packed) => (&packed.context, packed.created),
+        };
+        self.index.remove(context, created, id);
+        if self.index.owner_of(context).is_none() {
+            self.states.remove_context(context);
         }
         self.feedback.remove(id);
         self.outbox.remove_task(id);
@@ -328,13 +340,8 @@ impl State {
         }
     }
 
-    pub(super) fn stranded(
-        &self,
-        now: Timestamp,
-        since: Timestamp,
-        limit: usize,
-    ) -> Vec<Arc<Record>> {
-        let ids = self.open.stranded(now, since, limit).into_iter();
+    pub(super) fn stranded(&self, query: &StrandedQuery) -> Vec<Arc<Record>> {
+        let ids = self.open.stranded(query).into_iter();
         ids.filter_map(|id| match self.tasks.get(id) {
             Some(Entry::Live(live)) => Some(Arc::clone(&live.record)),
             _ => None,
@@ -382,6 +389,48 @@ impl State {
             self.finished.retain(|id| self.tasks.contains_key(id));
         }
         Ok(ids)
+    }
+
+    /// Looks at every task. Other calls wait meanwhile, so the batches should be few and large.
+    pub(super) fn prune(&mut self, before: Timestamp, limit: usize) -> u64 {
+        let over = self.tasks.iter().filter(|(_, entry)| entry.state().is_terminal());
+        let mut old: Vec<_> = over
+            .map(|(id, entry)| (entry.created(), id.clone()))
+            .filter(|(created, _)| *created < before)
+            .collect();
+        old.sort_unstable();
+        old.truncate(limit);
+        for (_, id) in &old {
+            self.remove(id);
+        }
+        old.len() as u64
+    }
+
+    pub(super) fn state_value(&self, scope: &StateScope, key: &str) -> Option<StateValue> {
+        self.states.get(scope, key).cloned()
+    }
+
+    pub(super) fn state_keys(
+        &self,
+        scope: &StateScope,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<String> {
+        self.states.keys(scope, after, limit)
+    }
+
+    pub(super) fn set_state(&mut self, change: StateChange) -> Result<u64, StorageError> {
+        let bytes = self.states.check(&change)?;
+        if bytes > 0 {
+            self.make_room(0, bytes, None)?;
+        }
+        // Making room may have dropped the context itself, if all its tasks are over.
+        if let StateScope::Context(context) = &change.scope
+            && self.index.owner_of(context).is_none()
+        {
+            return Err(StorageError::NotFound);
+        }
+        Ok(self.states.write(change))
     }
 
     pub(super) fn count(&self) -> Vec<(TaskState, u64)> {

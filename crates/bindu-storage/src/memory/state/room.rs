@@ -37,7 +37,7 @@ impl Sub for Load {
 impl State {
     /// About how many bytes the store holds.
     pub(in crate::memory) const fn bytes(&self) -> usize {
-        self.load.all + self.once.weight()
+        self.load.all + self.once.weight() + self.states.weight()
     }
 
     /// What a task takes, with everything beside it.

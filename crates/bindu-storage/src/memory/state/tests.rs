@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::{Delivery, Once, OutboxKind};
+use crate::{Delivery, Once, OutboxKind, OutboxQuery};
 
 const SECOND: i64 = 1_000_000;
 
@@ -205,8 +205,8 @@ fn take(state: &mut State, step: Step, second: i64) -> Option<usize> {
             Some(task)
         }
         Step::Done { nth } => {
-            let deliveries = state.outbox.read(OutboxKind::Deliver, None, 4);
-            let runs = state.outbox.read(OutboxKind::Run, None, 4);
+            let deliveries = state.outbox.read(&query(OutboxKind::Deliver, None, 4));
+            let runs = state.outbox.read(&query(OutboxKind::Run, None, 4));
             if let Some(entry) = deliveries.iter().chain(&runs).nth(nth) {
                 state.outbox_done(entry.id);
             }
@@ -232,7 +232,7 @@ fn counted(state: &State) -> Load {
         let feedback: usize = state.feedback(id).iter().map(weight::feedback).sum();
         let outbox: usize = [OutboxKind::Run, OutboxKind::Deliver]
             .into_iter()
-            .flat_map(|kind| state.outbox.read(kind, Some(id), usize::MAX))
+            .flat_map(|kind| state.outbox.read(&query(kind, Some(id), usize::MAX)))
             .map(|entry| weight::outbox(&entry.task, &entry.body))
             .sum();
         let all = kept + feedback + outbox;
@@ -277,4 +277,8 @@ proptest! {
         prop_assert_eq!(state.load, Load::default());
         prop_assert!(state.outbox.weight(&ids(0).0) == 0 && state.feedback.is_empty());
     }
+}
+
+fn query(kind: OutboxKind, task: Option<&TaskId>, limit: usize) -> OutboxQuery {
+    OutboxQuery { kind, task: task.cloned(), due: None, limit }
 }
