@@ -4,6 +4,7 @@
 
 use bindu_http::Body;
 use bindu_protocol::{Code, Dialect, RequestId, Response as RpcResponse, RpcError};
+use bindu_storage::StorageError;
 use bindu_tasks::TaskError;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -106,11 +107,20 @@ impl Failure {
             TaskError::PushNotSupported => Self::new(Code::PUSH_NOT_SUPPORTED),
             TaskError::WebhookNotFound => Self::new(Code::TASK_NOT_FOUND)
                 .saying("The task has no such push notification configuration"),
-            TaskError::Busy | TaskError::Closing => Self::new(Code::INTERNAL)
-                .with_status(StatusCode::SERVICE_UNAVAILABLE)
-                .saying(error.to_string()),
+            TaskError::Busy | TaskError::Closing | TaskError::Unavailable => {
+                Self::unavailable(error.to_string())
+            }
+            TaskError::Storage(StorageError::Backend { .. }) | TaskError::Scheduler(_) => {
+                // Which part it is, is for the operator to know; the caller may come again.
+                tracing::error!(error = error as &dyn std::error::Error, "a request failed");
+                Self::unavailable(TaskError::Unavailable.to_string())
+            }
             other => Self::internal(other),
         }
+    }
+
+    fn unavailable(why: String) -> Self {
+        Self::new(Code::INTERNAL).with_status(StatusCode::SERVICE_UNAVAILABLE).saying(why)
     }
 
     fn saying(mut self, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {

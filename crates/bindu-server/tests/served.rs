@@ -10,7 +10,7 @@ use bindu_protocol::{Artifact, Caller, Dialect, Message, Part, Role, TaskId, Tas
 use bindu_scheduler::MemoryScheduler;
 use bindu_server::{AgentServer, Builder, Config, Metrics, Profile, Workers};
 use bindu_storage::MemoryStore;
-use bindu_tasks::{Outcome, Run, Submission, Tasks};
+use bindu_tasks::{Begun, Outcome, Run, Submission, Tasks};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Open};
@@ -141,7 +141,10 @@ impl Served {
 
     /// The run of a queued task.
     pub(crate) async fn begun(&self, id: &TaskId) -> Result<Run> {
-        Ok(self.tasks.begin(id).await?.ok_or("the task is not queued")?)
+        match self.tasks.begin(id).await? {
+            Begun::Run(run) => Ok(run),
+            other => Err(format!("the task is not queued: {other:?}").into()),
+        }
     }
 }
 

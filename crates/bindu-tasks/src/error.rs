@@ -43,6 +43,9 @@ pub enum TaskError {
     /// As much waits as may wait; the same call may succeed later.
     #[error("the agent is busy; try again later")]
     Busy,
+    /// What the agent depends on cannot be reached; the same call may succeed later.
+    #[error("the agent cannot take work now; try again later")]
+    Unavailable,
     /// The agent is shutting down.
     #[error("the agent is shutting down")]
     Closing,

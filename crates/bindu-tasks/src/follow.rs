@@ -179,6 +179,10 @@ impl Follow {
         let mut last = self.last;
         let mut batch = first;
         loop {
+            // Another process wrote something: what it was, the log has.
+            if batch.is_empty() {
+                self.caught_up = false;
+            }
             for event in batch.iter() {
                 if event.seq <= last {
                     continue;

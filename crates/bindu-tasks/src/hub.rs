@@ -95,6 +95,27 @@ impl Hub {
         self.tidy(&mut channels, &committed.record.task.id);
     }
 
+    /// The tasks that somebody listens to.
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        if self.open.load(Ordering::SeqCst) == 0 {
+            return Vec::new();
+        }
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Whether somebody listens to a task.
+    pub(crate) fn has(&self, id: &TaskId) -> bool {
+        self.open.load(Ordering::SeqCst) > 0 && self.lock().contains_key(id)
+    }
+
+    /// Tells of a write of another process: whoever waits gets the task as it is, whoever follows
+    /// looks into the log.
+    pub(crate) fn stir(&self, record: &Arc<Record>) {
+        let seen =
+            Committed { record: Arc::clone(record), events: Arc::from([]), outbox: Vec::new() };
+        self.publish(&seen);
+    }
+
     /// Tells that a task is gone: its followers see the end of their stream.
     pub(crate) fn forget(&self, id: &TaskId) {
         let mut channels = self.lock();

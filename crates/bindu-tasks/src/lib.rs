@@ -11,7 +11,7 @@
 //! use bindu_protocol::{Artifact, Caller, Dialect, Message, Part, Role, TaskState};
 //! use bindu_scheduler::MemoryScheduler;
 //! use bindu_storage::MemoryStore;
-//! use bindu_tasks::{Outcome, Submission, Tasks};
+//! use bindu_tasks::{Begun, Outcome, Submission, Tasks};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), bindu_tasks::TaskError> {
@@ -32,7 +32,9 @@
 //!
 //! // A worker's side: a job from the queue, a run, an outcome.
 //! let delivered = tasks.scheduler().pull().await?;
-//! let run = tasks.begin(&delivered.job.task).await?.expect("nobody else runs it");
+//! let Begun::Run(run) = tasks.begin(&delivered.job.task).await? else {
+//!     unreachable!("nobody else runs it")
+//! };
 //! let answer = vec![Part::text("hello yourself")];
 //! run.finish(Outcome {
 //!     state: TaskState::Completed,
@@ -58,6 +60,9 @@
 //! - [`Follow`]: a task's events, in order and without gaps, from any point on; first from the
 //!   log, then as they are stored.
 //! - [`Pushes`]: webhooks, told in the background from the store's outbox.
+//! - [`Tasks::upkeep`]: finds what a vanished process or a lost queue left behind, hears what other
+//!   processes of the same agent change, and lets old tasks go. Whoever starts an engine runs it
+//!   beside.
 //! - [`Observer`]: whoever counts.
 //!
 //! Every write is a compare-and-set on the task's version, with the events it adds and the work
@@ -65,10 +70,10 @@
 //!
 //! # What it leaves out
 //!
-//! Running handlers (`bindu-worker`), the wire (`bindu-server`), and who a caller is. Tasks that a
-//! vanished process left in a durable store are not looked for yet; with the in-memory store none
-//! can be left. There are no features.
+//! Running handlers (`bindu-worker`), the wire (`bindu-server`), and who a caller is. There are no
+//! features.
 
+mod clock;
 mod config;
 mod conversation;
 mod error;
@@ -79,14 +84,16 @@ mod push;
 mod run;
 mod submit;
 mod tasks;
+mod upkeep;
 
-pub use config::Config;
+pub use clock::Clock;
+pub use config::{Config, OnCrash};
 pub use conversation::Conversation;
 pub use error::TaskError;
 pub use follow::{Follow, Followed, is_settled, to_stream_event};
 pub use observer::Observer;
-pub use push::{PushSettings, Pushes};
-pub use run::{Outcome, Run};
+pub use push::{Courier, PushSettings, Pushes};
+pub use run::{Begun, Outcome, Run};
 pub use submit::{Submission, Submitted};
 pub use tasks::{Tasks, TasksBuilder};
 

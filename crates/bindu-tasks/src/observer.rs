@@ -17,6 +17,12 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
         let _ = (operation, took, ok);
     }
 
+    /// A task whose run was lost is run again.
+    fn recovered(&self) {}
+
+    /// A task was failed because nobody will run it.
+    fn given_up(&self) {}
+
     /// One attempt to tell a webhook ended: `delivered`, `retried`, `refused` (a final answer) or
     /// `given-up` (no attempts left).
     fn delivered(&self, result: &'static str) {

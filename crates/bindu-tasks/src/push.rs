@@ -3,19 +3,22 @@
 mod deliver;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bindu_did::key_dir::Identity;
+use bindu_http::HttpError;
 use bindu_http::client::{self, Client};
 use bindu_http::ssrf::AddressRules;
 use bindu_protocol::{
     Caller, Dialect, PushConfig, PushConfigId, StreamEvent, Task, TaskId, TaskPushConfig,
     TaskState, Timestamp, reference,
 };
-use bindu_storage::{Delivery, EventBody, OutboxBody, Record, Webhook};
+use bindu_storage::{BoxFuture, Delivery, EventBody, OutboxBody, Record, Webhook};
 use bytes::Bytes;
+use http::{Request, Response};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,18 +60,36 @@ impl Default for PushSettings {
     }
 }
 
+/// Carries a signed delivery to a receiver and brings its answer. [`Client`] does; a test may let
+/// receivers answer that are not there.
+pub trait Courier: fmt::Debug + Send + Sync + 'static {
+    /// Makes one attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]: no answer came.
+    fn carry(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>>;
+}
+
+impl Courier for Client {
+    fn carry(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
+        Box::pin(self.send(request))
+    }
+}
+
 /// Tells webhooks of changes: in the background, in order for each task and webhook, signed with
 /// the agent's key, and again until the receiver takes it.
 ///
 /// What is to be told is in the store's outbox, written together with the change; this only
-/// empties it. Receivers may see a delivery twice, with the same `event_id`.
+/// empties it. Before an attempt the entry is taken in hand, so that of several processes one makes
+/// it; if that one dies, another does. Receivers may see a delivery twice, with the same `event_id`.
 #[derive(Clone, Debug)]
 pub struct Pushes(pub(crate) Arc<Sender>);
 
 #[derive(Debug)]
 pub(crate) struct Sender {
     settings: PushSettings,
-    client: Client,
+    courier: Arc<dyn Courier>,
     identity: Option<Arc<Identity>>,
     /// One per task and webhook that is being told; `true` if there may be more to tell since.
     chains: Mutex<HashMap<(TaskId, PushConfigId), bool>>,
@@ -91,8 +112,18 @@ impl Pushes {
             .config(config)
             .address_policy(Arc::new(settings.rules.clone()))
             .build();
+        Self::with_courier(settings, identity, Arc::new(client))
+    }
+
+    /// The same, with another way to the receivers.
+    #[must_use]
+    pub fn with_courier(
+        settings: PushSettings,
+        identity: Option<Arc<Identity>>,
+        courier: Arc<dyn Courier>,
+    ) -> Self {
         Self(Arc::new(Sender {
-            client,
+            courier,
             identity,
             chains: Mutex::default(),
             permits: Semaphore::new(settings.concurrency.max(1)),

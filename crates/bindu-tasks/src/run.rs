@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bindu_protocol::{
     Artifact, JsonObject, Message, Part, Role, Task, TaskId, TaskState, TaskStatus, Timestamp,
 };
-use bindu_storage::{Change, EventBody, Hold, Lease, Record, RunId, StorageError};
+use bindu_storage::{Change, Committed, EventBody, Hold, Lease, Record, RunId, StorageError};
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::MAX_RACES;
-use crate::{TaskError, Tasks};
+use crate::{OnCrash, TaskError, Tasks};
 
 /// The runs of this process, so that a cancel finds the one it means.
 #[derive(Debug, Default)]
@@ -35,11 +36,28 @@ impl Runs {
         }
     }
 
-    pub(crate) fn cancel(&self, id: &TaskId) {
+    /// Stops the run of a task; says whether there is one.
+    pub(crate) fn cancel(&self, id: &TaskId) -> bool {
         let token = self.lock().get(id).map(|(_, token)| token.clone());
-        if let Some(token) = token {
-            token.cancel();
-        }
+        token.inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// Stops the run of a task if it has lost it, as the stored task shows.
+    pub(crate) fn check(&self, id: &TaskId, stored: Option<&Record>) {
+        let has = stored.and_then(|record| record.lease).map(|lease| lease.run);
+        let token = match self.lock().get(id) {
+            Some((run, token)) if has != Some(*run) => token.clone(),
+            _ => return,
+        };
+        token.cancel();
+    }
+
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        self.lock().keys().cloned().collect()
+    }
+
+    pub(crate) fn has(&self, id: &TaskId) -> bool {
+        self.lock().contains_key(id)
     }
 
     pub(crate) fn cancel_all(&self) {
@@ -49,6 +67,10 @@ impl Runs {
         }
     }
 }
+
+/// How long a run waits before it writes again to a store that failed; doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is said of a task whose runs were lost.
 const WORKER_LOST: &str = "Task execution failed: worker lost";
@@ -64,6 +86,8 @@ pub struct Run {
     id: RunId,
     token: CancellationToken,
     streamed: Option<Arc<Artifact>>,
+    /// Until when the task is surely this run's.
+    held: Mutex<Timestamp>,
 }
 
 /// How a run ends.
@@ -79,32 +103,41 @@ pub struct Outcome {
     pub metadata: Option<JsonObject>,
 }
 
+/// What came of the wish to run a task.
+#[derive(Debug)]
+pub enum Begun {
+    /// The task is this run's.
+    Run(Run),
+    /// There is nothing to run: the task is gone, over, waits for its caller, or another run has it.
+    /// The job is done.
+    Nothing,
+    /// The task's runs were lost too often, and it has failed; the text says so. The job is done,
+    /// and worth a look.
+    GivenUp(&'static str),
+}
+
 impl Tasks {
     /// Takes a task to run it: its state goes to `working`, and nobody else may write it.
-    ///
-    /// `None` if there is nothing to run: the task is gone, over, waits for its caller, or another
-    /// run has it. The job is then done.
     ///
     /// # Errors
     ///
     /// [`TaskError::Storage`] if the store cannot be reached; the job should come again.
-    pub async fn begin(&self, id: &TaskId) -> Result<Option<Run>, TaskError> {
+    pub async fn begin(&self, id: &TaskId) -> Result<Begun, TaskError> {
         for _ in 0..MAX_RACES {
-            let Some(record) = self.load(id).await? else { return Ok(None) };
+            let Some(record) = self.load(id).await? else { return Ok(Begun::Nothing) };
             let state = record.task.status.state;
-            let at = Timestamp::now();
-            let is_stranded =
-                state == TaskState::Working && record.lease.is_none_or(|lease| lease.until <= at);
+            let at = self.now();
+            let is_lost = state == TaskState::Working && self.is_lost(&record, at);
             let events = if state.can_become(TaskState::Working) {
                 vec![EventBody::Status(TaskStatus::new(TaskState::Working, at))]
-            } else if is_stranded {
+            } else if is_lost {
                 Vec::new()
             } else {
-                return Ok(None);
+                return Ok(Begun::Nothing);
             };
-            if record.attempts >= self.0.config.max_attempts && is_stranded {
+            if is_lost && !self.may_run_again(&record) {
                 self.give_up(&record, WORKER_LOST).await?;
-                return Ok(None);
+                return Ok(Begun::GivenUp(WORKER_LOST));
             }
             let run = RunId::random();
             // Registered first: a cancel that comes right after the write must find the run.
@@ -112,12 +145,16 @@ impl Tasks {
             let lease = Lease { run, until: self.lease_end() };
             match self.advance(&record, Hold::Claim(lease), events, at).await {
                 Ok(committed) => {
-                    return Ok(Some(Run {
+                    if is_lost {
+                        self.0.observer.recovered();
+                    }
+                    return Ok(Begun::Run(Run {
                         tasks: self.clone(),
                         record: committed.record,
                         id: run,
                         token,
                         streamed: None,
+                        held: Mutex::new(lease.until),
                     }));
                 }
                 Err(error) => {
@@ -128,7 +165,23 @@ impl Tasks {
                 }
             }
         }
-        Ok(None)
+        Ok(Begun::Nothing)
+    }
+
+    /// Whether nobody is at a task that is `working`.
+    fn is_lost(&self, record: &Record, at: Timestamp) -> bool {
+        match record.lease {
+            Some(lease) => lease.until <= at,
+            None => self.0.config.adopt_after.is_some_and(|wait| {
+                let since = record.task.status.timestamp.unwrap_or(record.created);
+                since <= self.before(wait)
+            }),
+        }
+    }
+
+    /// Whether a task whose run was lost is run again.
+    pub(crate) fn may_run_again(&self, record: &Record) -> bool {
+        self.0.config.on_crash == OnCrash::Requeue && record.attempts < self.0.config.max_attempts
     }
 
     /// Fails a task whose run was lost, if it is not over by then.
@@ -147,15 +200,20 @@ impl Tasks {
 
     /// Ends a task that nobody will run.
     pub(crate) async fn give_up(&self, record: &Record, text: &str) -> Result<(), TaskError> {
-        let status = status(record, TaskState::Failed, Some(vec![Part::text(text)]));
-        match self.advance(record, Hold::Outside, vec![status], Timestamp::now()).await {
-            Ok(_) | Err(StorageError::Conflict(_)) => Ok(()),
+        let at = self.now();
+        let status = status(record, TaskState::Failed, Some(vec![Part::text(text)]), at);
+        match self.advance(record, Hold::Outside, vec![status], at).await {
+            Ok(_) => {
+                self.0.observer.given_up();
+                Ok(())
+            }
+            Err(StorageError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn lease_end(&self) -> Timestamp {
-        (std::time::SystemTime::now() + self.0.config.lease).into()
+        self.after(self.0.config.lease)
     }
 
     /// Signals every run of this process to stop, as at the end of a drain.
@@ -164,8 +222,8 @@ impl Tasks {
     }
 }
 
-fn status(record: &Record, state: TaskState, says: Option<Vec<Part>>) -> EventBody {
-    let mut status = TaskStatus::new(state, Timestamp::now());
+fn status(record: &Record, state: TaskState, says: Option<Vec<Part>>, at: Timestamp) -> EventBody {
+    let mut status = TaskStatus::new(state, at);
     status.message = says.map(|parts| Arc::new(agent_message(&record.task, parts)));
     EventBody::Status(status)
 }
@@ -197,11 +255,39 @@ impl Run {
     /// [`TaskError::RunLost`]: stop; nothing more can be written.
     pub async fn renew(&self) -> Result<(), TaskError> {
         let until = self.tasks.lease_end();
-        let renewed = self.tasks.0.storage.renew(&self.record.task.id, self.id, until).await;
-        renewed.map_err(|error| match error {
-            StorageError::NotFound | StorageError::Conflict(_) => TaskError::RunLost,
-            other => other.into(),
-        })
+        self.tasks.0.storage.renew(&self.record.task.id, self.id, until).await.map_err(lost)?;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        Ok(())
+    }
+
+    /// For how long the run may go on unless it renews: it must stop a little before somebody else
+    /// may begin.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let held = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = SystemTime::from(held).duration_since(self.tasks.now().into());
+        left.unwrap_or_default().saturating_sub(self.tasks.0.config.lease / 3)
+    }
+
+    /// Writes as this run, and again while the store fails, as long as nobody else may begin. A
+    /// store that fails after it wrote makes the repetition a conflict: then the run counts as lost,
+    /// and what it wrote stands.
+    async fn write(&self, change: Change) -> Result<Committed, StorageError> {
+        if self.tasks.is_volatile() {
+            return self.tasks.commit(change).await;
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.tasks.commit(change.clone()).await {
+                Err(StorageError::Backend { .. })
+                    if pause < self.remaining() && !self.token.is_cancelled() =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Stores further pieces of the run's one streamed artifact, and shows them to whoever
@@ -227,11 +313,11 @@ impl Run {
             birth: None,
             hold: Hold::Keep(self.id),
             events,
-            at: Timestamp::now(),
+            at: self.tasks.now(),
             outbox: Vec::new(),
             once: None,
         };
-        let committed = self.tasks.commit(change).await.map_err(lost)?;
+        let committed = self.write(change).await.map_err(lost)?;
         self.record = committed.record;
         Ok(())
     }
@@ -271,7 +357,8 @@ impl Run {
         if let Some(metadata) = metadata {
             events.push(EventBody::Metadata(metadata));
         }
-        events.push(status(&self.record, state, says));
+        let at = self.tasks.now();
+        events.push(status(&self.record, state, says, at));
         // Webhooks may have come and gone while the handler ran.
         if self.tasks.0.pushes.is_some()
             && let Ok(Some(now)) = self.tasks.load(&self.record.task.id).await
@@ -279,9 +366,26 @@ impl Run {
         {
             self.record = now;
         }
-        let at = Timestamp::now();
-        let finished = self.tasks.advance(&self.record, Hold::Release(self.id), events, at).await;
-        Ok(finished.map_err(lost)?.record)
+        let change = self.tasks.step(&self.record, Hold::Release(self.id), events, at);
+        Ok(self.write(change).await.map_err(lost)?.record)
+    }
+}
+
+impl Run {
+    /// Gives the task back unfinished, for another run to begin it anew: through `suspended` it is
+    /// `resumed`.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::RunLost`]: there is nothing to give back. [`TaskError::Storage`]: the task is
+    /// run again once the lease has ended.
+    pub async fn give_back(self) -> Result<(), TaskError> {
+        let at = self.tasks.now();
+        let events = [TaskState::Suspended, TaskState::Resumed]
+            .map(|state| EventBody::Status(TaskStatus::new(state, at)));
+        let hold = Hold::Release(self.id);
+        let given = self.tasks.advance(&self.record, hold, events.into(), at).await;
+        given.map(drop).map_err(lost)
     }
 }
 

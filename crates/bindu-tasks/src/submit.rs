@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bindu_protocol::{
     Caller, ContextId, Dialect, JsonObject, Message, PushConfig, PushConfigId, Role, Task, TaskId,
-    TaskState, TaskStatus, Timestamp,
+    TaskState, TaskStatus,
 };
 use bindu_storage::{
-    Birth, Change, Committed, EventBody, Hold, Once, OutboxBody, Record, StorageError, Version,
-    Webhook,
+    Birth, Change, Committed, EventBody, Hold, Once, Record, StorageError, Version, Webhook,
 };
 
 use crate::follow::Follow;
@@ -170,10 +169,14 @@ impl Tasks {
                     if let Some(repeat) = self.check(&record, &submission.message)? {
                         return Ok((repeat, None));
                     }
+                    if !self.0.scheduler.is_up() {
+                        return Err(TaskError::Unavailable);
+                    }
                     self.proceed(&record, submission.message.clone(), webhook.clone()).await
                 }
                 None if named && !submission.may_name_task => return Err(TaskError::NotFound),
                 None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
+                None if !self.0.scheduler.is_up() => return Err(TaskError::Unavailable),
                 None => self.create(caller, &submission, webhook.clone(), fresh.clone()).await,
             };
             match stored {
@@ -247,7 +250,7 @@ impl Tasks {
     ) -> Result<Committed, StorageError> {
         message.task_id = Some(record.task.id.clone());
         message.context_id = Some(record.task.context_id.clone());
-        let at = Timestamp::now();
+        let at = self.now();
         if let Some(webhook) = webhook {
             self.0.storage.set_webhook(&record.task.id, webhook).await?;
         }
@@ -264,7 +267,7 @@ impl Tasks {
             expected: Some(record.version),
             birth: None,
             hold: Hold::Outside,
-            outbox: vec![OutboxBody::Run { version: Version(record.version.0 + 2) }],
+            outbox: self.outbox_run(Version(record.version.0 + 2)),
             events,
             at,
             once: None,
@@ -285,12 +288,12 @@ impl Tasks {
         let id = message.task_id.or(fresh).unwrap_or_else(TaskId::random);
         message.task_id = Some(id.clone());
         let context_id = message.context_id.get_or_insert_with(ContextId::random).clone();
-        let at = Timestamp::now();
+        let at = self.now();
         let owner = caller.owner();
         let once = (!named && owner.name().is_some()).then(|| Once {
             owner: owner.clone(),
             message: message.id.clone(),
-            until: (std::time::SystemTime::now() + ONCE).into(),
+            until: self.after(ONCE),
         });
         let task = Arc::new(Task {
             id,
@@ -311,7 +314,7 @@ impl Tasks {
             hold: Hold::Outside,
             events: vec![EventBody::Snapshot(task)],
             at,
-            outbox: vec![OutboxBody::Run { version: Version(1) }],
+            outbox: self.outbox_run(Version(1)),
             once,
         })
         .await

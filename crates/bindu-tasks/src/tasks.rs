@@ -8,10 +8,10 @@ use bindu_protocol::{
     Caller, ContextId, ContextSummary, FeedbackParams, ListParams, PushConfigId, TaskId, TaskState,
     TaskStatus, Timestamp,
 };
-use bindu_scheduler::{Job, Scheduler};
+use bindu_scheduler::{Job, Scheduler, SchedulerError};
 use bindu_storage::{
-    Change, Committed, ContextQuery, EventBody, Feedback, Hold, OutboxBody, Page, Record, Storage,
-    StorageError, TaskQuery,
+    Change, Committed, ContextQuery, Durability, EventBody, Feedback, Hold, OutboxBody, Page,
+    Record, Storage, StorageError, TaskQuery, Version,
 };
 
 use crate::hub::Hub;
@@ -77,8 +77,8 @@ impl TasksBuilder {
         self
     }
 
-    /// The engine. Nothing runs yet; webhooks that an earlier process left are sent once
-    /// [`Tasks::resume_pushes`] is called.
+    /// The engine. Nothing runs yet: what an earlier process left is seen to by
+    /// [`Tasks::upkeep`].
     #[must_use]
     pub fn build(self) -> Tasks {
         Tasks(Arc::new(Inner {
@@ -232,7 +232,7 @@ impl Tasks {
             text: params.feedback,
             rating: params.rating.and_then(|rating| u8::try_from(rating).ok()),
             metadata: params.metadata,
-            at: Timestamp::now(),
+            at: self.now(),
         };
         Ok(self.0.storage.add_feedback(&params.id, feedback).await?)
     }
@@ -252,11 +252,13 @@ impl Tasks {
             if !state.can_become(TaskState::Canceled) {
                 return Err(TaskError::NotCancelable(state));
             }
-            let at = Timestamp::now();
+            let at = self.now();
             let canceled = EventBody::Status(TaskStatus::new(TaskState::Canceled, at));
             match self.advance(&record, Hold::Outside, vec![canceled], at).await {
                 Ok(committed) => {
-                    self.0.runs.cancel(id);
+                    if !self.0.runs.cancel(id) && record.lease.is_some() {
+                        self.0.scheduler.nudge(id).await;
+                    }
                     return Ok(committed.record);
                 }
                 Err(StorageError::Conflict(_)) => {}
@@ -281,6 +283,17 @@ impl Tasks {
         events: Vec<EventBody>,
         at: Timestamp,
     ) -> Result<Committed, StorageError> {
+        self.commit(self.step(record, hold, events, at)).await
+    }
+
+    /// The change that adds events to a task, and tells its webhooks of them.
+    pub(crate) fn step(
+        &self,
+        record: &Record,
+        hold: Hold,
+        events: Vec<EventBody>,
+        at: Timestamp,
+    ) -> Change {
         let mut task = bindu_protocol::Task::clone(&record.task);
         for event in &events {
             event.apply(&mut task);
@@ -289,7 +302,7 @@ impl Tasks {
             Some(_) => push::announce(record, &task, &events, at, &self.0.config),
             None => Vec::new(),
         };
-        self.commit(Change {
+        Change {
             task: Arc::new(task),
             expected: Some(record.version),
             birth: None,
@@ -298,8 +311,7 @@ impl Tasks {
             at,
             outbox,
             once: None,
-        })
-        .await
+        }
     }
 
     /// The one place where anything about a task is written.
@@ -313,7 +325,8 @@ impl Tasks {
         let state = committed.record.task.status.state;
         if state.is_terminal() && !committed.events.is_empty() {
             let since = SystemTime::from(committed.record.created);
-            let after = SystemTime::now().duration_since(since).unwrap_or(Duration::ZERO);
+            let now = SystemTime::from(self.now());
+            let after = now.duration_since(since).unwrap_or(Duration::ZERO);
             self.0.observer.task_ended(state, after);
         }
         if let Some(pushes) = &self.0.pushes {
@@ -330,22 +343,61 @@ impl Tasks {
         committed: &Committed,
         trace: Option<Box<str>>,
     ) -> Result<(), TaskError> {
+        if self.0.scheduler.reads_outbox() {
+            return Ok(());
+        }
         let record = &committed.record;
-        let job = Job {
-            task: record.task.id.clone(),
-            context: record.task.context_id.clone(),
-            owner: record.owner.clone(),
-            trace,
-        };
-        if let Err(error) = self.0.scheduler.push(job).await {
-            // The caller is told that it failed; the task must not wait for ever.
-            self.give_up(record, "Task execution failed: the task could not be queued").await?;
-            return Err(error.into());
+        match self.0.scheduler.push(job(record, trace)).await {
+            Ok(()) => Ok(()),
+            Err(SchedulerError::Closed) if self.is_volatile() => {
+                // The caller is told that it failed, and nobody will ever run it.
+                self.give_up(record, "Task execution failed: the agent is shutting down").await?;
+                Err(TaskError::Closing)
+            }
+            Err(error) => {
+                // It is stored, so it is accepted: it will be queued again.
+                tracing::warn!(task = %record.task.id, %error, "a task waits to be queued");
+                Ok(())
+            }
         }
-        for id in &committed.outbox {
-            self.0.storage.outbox_done(*id).await?;
-        }
-        Ok(())
+    }
+
+    /// What a change that asks for a run puts into the outbox: the job itself, if the queue reads
+    /// its jobs there.
+    pub(crate) fn outbox_run(&self, version: Version) -> Vec<OutboxBody> {
+        if self.0.scheduler.reads_outbox() { vec![OutboxBody::Run { version }] } else { Vec::new() }
+    }
+
+    /// Whether what is stored ends with this process.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        self.0.storage.durability() == Durability::Volatile
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.config.clock.now()
+    }
+
+    /// The time so much later.
+    pub(crate) fn after(&self, wait: Duration) -> Timestamp {
+        (SystemTime::from(self.now()) + wait).into()
+    }
+
+    /// The time so much earlier.
+    pub(crate) fn before(&self, wait: Duration) -> Timestamp {
+        let now = SystemTime::from(self.now());
+        now.checked_sub(wait).unwrap_or(SystemTime::UNIX_EPOCH).into()
+    }
+}
+
+/// The run that a task waits for.
+pub(crate) fn job(record: &Record, trace: Option<Box<str>>) -> Job {
+    Job {
+        task: record.task.id.clone(),
+        context: record.task.context_id.clone(),
+        owner: record.owner.clone(),
+        version: record.version.0,
+        trace,
     }
 }
 

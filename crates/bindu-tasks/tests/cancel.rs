@@ -1,7 +1,7 @@
 //! Cancels, completions and who wins.
 
 use bindu_protocol::{Part, TaskState};
-use bindu_tasks::{Config, TaskError};
+use bindu_tasks::{Begun, Config, TaskError};
 
 use crate::support::{Tested, ann, begun, bob, engine, outcome, queued, run_to, said, within};
 
@@ -86,7 +86,7 @@ async fn a_task_that_was_canceled_in_the_queue_is_never_run() -> Tested {
     let tasks = engine(Config::default());
     let id = queued(&tasks, &ann()).await?;
     tasks.cancel(&ann(), &id).await?;
-    assert!(tasks.begin(&id).await?.is_none());
+    assert!(matches!(tasks.begin(&id).await?, Begun::Nothing));
     Ok(())
 }
 
@@ -95,9 +95,9 @@ async fn of_two_workers_one_gets_the_task() -> Tested {
     let tasks = engine(Config::default());
     let id = queued(&tasks, &ann()).await?;
     let run = begun(&tasks, &id).await?;
-    assert!(tasks.begin(&id).await?.is_none());
+    assert!(matches!(tasks.begin(&id).await?, Begun::Nothing));
     run.finish(outcome(TaskState::Completed, "done")).await?;
-    assert!(tasks.begin(&id).await?.is_none());
+    assert!(matches!(tasks.begin(&id).await?, Begun::Nothing));
     Ok(())
 }
 
@@ -142,7 +142,7 @@ async fn a_lost_run_is_taken_over_and_given_up_in_the_end() -> Tested {
     }
     let late = first.chunks(vec![vec![Part::text("late")]]).await;
     assert!(matches!(late, Err(TaskError::RunLost)), "{late:?}");
-    assert!(tasks.begin(&id).await?.is_none(), "three runs are enough");
+    assert!(matches!(tasks.begin(&id).await?, Begun::GivenUp(_)), "three runs are enough");
     let record = tasks.get(&ann(), &id).await?;
     assert_eq!(record.task.status.state, TaskState::Failed);
     assert!(record.task.history.last().unwrap().text().contains("worker lost"));

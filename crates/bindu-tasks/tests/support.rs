@@ -9,7 +9,9 @@ use bindu_protocol::{
 };
 use bindu_scheduler::MemoryScheduler;
 use bindu_storage::{Event, MemoryStore, Record};
-use bindu_tasks::{Config, Follow, Followed, Outcome, Pushes, Run, Submission, TaskError, Tasks};
+use bindu_tasks::{
+    Begun, Config, Follow, Followed, Outcome, Pushes, Run, Submission, TaskError, Tasks,
+};
 
 pub(crate) type Tested = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -68,7 +70,10 @@ pub(crate) async fn queued(tasks: &Tasks, caller: &Caller) -> Result<TaskId, Tas
 
 /// The run of a task that is queued.
 pub(crate) async fn begun(tasks: &Tasks, id: &TaskId) -> Result<Run, TaskError> {
-    Ok(tasks.begin(id).await?.expect("the task is queued"))
+    match tasks.begin(id).await? {
+        Begun::Run(run) => Ok(run),
+        other => panic!("the task is queued: {other:?}"),
+    }
 }
 
 /// Runs a queued task to an end or a pause.

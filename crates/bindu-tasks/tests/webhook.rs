@@ -8,7 +8,7 @@ use bindu_did::request::RequestSignature;
 use bindu_did::{Did, SigningKey, agent_id};
 use bindu_protocol::{Dialect, PushConfig, TaskId, TaskState};
 use bindu_scheduler::MemoryScheduler;
-use bindu_storage::{MemoryStore, OutboxKind, Storage};
+use bindu_storage::{MemoryStore, OutboxEntry, OutboxKind, OutboxQuery, Storage, StorageError};
 use bindu_tasks::{Config, PushSettings, Pushes, TaskError, Tasks};
 
 use crate::receiver::Receiver;
@@ -40,10 +40,16 @@ async fn told(tasks: &Tasks, hook: PushConfig, dialect: Dialect) -> Result<TaskI
     Ok(tasks.submit(&ann(), submission).await?.record.task.id.clone())
 }
 
+/// What is still to be told.
+async fn left(store: &dyn Storage) -> Result<Vec<OutboxEntry>, StorageError> {
+    let kind = OutboxKind::Deliver;
+    store.outbox(OutboxQuery { kind, task: None, due: None, limit: usize::MAX }).await
+}
+
 /// Waits until nothing is left to be told.
 async fn settled(tasks: &Tasks) -> Tested {
     let begun = Instant::now();
-    while !tasks.storage().outbox(OutboxKind::Deliver, None, 1).await?.is_empty() {
+    while !left(&**tasks.storage()).await?.is_empty() {
         assert!(begun.elapsed() < LONG, "something is still to be told");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -324,10 +330,10 @@ async fn what_was_left_in_the_outbox_is_told_by_the_next_engine() -> Tested {
     run_to(&tasks, &id, TaskState::Completed).await?;
     receiver.wait(1).await;
     within(pushes.close(Duration::ZERO)).await;
-    assert_eq!(store.outbox(OutboxKind::Deliver, None, usize::MAX).await?.len(), 2);
+    assert_eq!(left(&*store).await?.len(), 2);
 
     let tasks = engine(Pushes::new(impatient(), None));
-    tasks.resume_pushes().await?;
+    tasks.sweep(Duration::ZERO).await?;
     settled(&tasks).await?;
     let states: Vec<_> =
         receiver.seen().iter().map(|one| one.state().unwrap_or_default().to_owned()).collect();

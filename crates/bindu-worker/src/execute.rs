@@ -9,9 +9,10 @@ use bindu_agent::{
     ArtifactDraft, Chunk, ChunkStream, Collected, Completed, HandlerError, Reply, Turn, TurnParts,
 };
 use bindu_protocol::{Artifact, Part, TaskState};
+use bindu_scheduler::Delivered;
 use bindu_tasks::{Outcome, Run, TaskError, Tasks};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::sign::sign_parts;
 use crate::worker::Shared;
@@ -28,6 +29,8 @@ pub(crate) enum Ended {
     Stored,
     /// The task was canceled or taken over; there is nothing to store.
     Lost,
+    /// The task waits for another run.
+    GivenBack,
     /// Its outcome could not be stored; the task is still ours on paper.
     Unstored(TaskError),
 }
@@ -42,11 +45,18 @@ enum Stopped {
     Draining,
 }
 
-pub(crate) async fn execute(shared: &Shared, mut run: Run) -> Ended {
-    let outcome = match answer(shared, &mut run).await {
+pub(crate) async fn execute(shared: &Shared, mut run: Run, delivered: &Delivered) -> Ended {
+    let outcome = match answer(shared, &mut run, delivered).await {
         Ok(outcome) => outcome,
         Err(Stopped::Cancelled) => return Ended::Lost,
         Err(Stopped::TimedOut) => failure("the handler took longer than it may"),
+        Err(Stopped::Draining) if !shared.tasks.is_volatile() => {
+            return match run.give_back().await {
+                Ok(()) => Ended::GivenBack,
+                Err(TaskError::RunLost) => Ended::Lost,
+                Err(error) => Ended::Unstored(error),
+            };
+        }
         Err(Stopped::Draining) => failure("the agent was shut down before the task was done"),
     };
     match run.finish(outcome).await {
@@ -57,11 +67,11 @@ pub(crate) async fn execute(shared: &Shared, mut run: Run) -> Ended {
 }
 
 /// Asks the handler, and turns its answer into what is stored.
-async fn answer(shared: &Shared, run: &mut Run) -> Result<Outcome, Stopped> {
+async fn answer(shared: &Shared, run: &mut Run, delivered: &Delivered) -> Result<Outcome, Stopped> {
     if run.cancellation().is_cancelled() {
         return Err(shared.stopped());
     }
-    let mut watch = Watch::begin(shared);
+    let mut watch = Watch::begin(shared, run, delivered);
     let turn = match turn(shared, run, watch.deadline).await {
         Ok(turn) => turn,
         Err(error) => {
@@ -101,21 +111,23 @@ async fn turn(shared: &Shared, run: &Run, deadline: Option<Instant>) -> Result<T
 }
 
 /// What a run has to keep in time: its deadline and its lease.
-struct Watch {
+struct Watch<'a> {
+    delivered: &'a Delivered,
     deadline: Option<Instant>,
-    /// When the lease was last known to be ours.
-    renewed: Instant,
-    /// When it is to be renewed next.
+    /// When the lease is to be renewed next.
     beat: Instant,
+    /// When to stop, unless the lease is renewed before.
+    end: Instant,
 }
 
-impl Watch {
-    fn begin(shared: &Shared) -> Self {
+impl<'a> Watch<'a> {
+    fn begin(shared: &Shared, run: &Run, delivered: &'a Delivered) -> Self {
         let now = Instant::now();
         Self {
+            delivered,
             deadline: shared.config.task_timeout.map(|limit| now + limit),
-            renewed: now,
             beat: now + shared.config.heartbeat,
+            end: now + run.remaining(),
         }
     }
 
@@ -131,6 +143,9 @@ impl Watch {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Stopped::TimedOut);
         }
+        if self.end <= now {
+            return Err(Stopped::Cancelled);
+        }
         if self.beat <= now {
             self.renew(shared, run).await?;
         }
@@ -145,28 +160,41 @@ impl Watch {
                 () = sleep_until(self.deadline.unwrap_or(now)), if self.deadline.is_some() => {
                     return Err(Stopped::TimedOut);
                 }
-                () = sleep_until(self.beat) => self.renew(shared, run).await?,
+                () = sleep_until(self.beat) => {
+                    // The work goes on meanwhile.
+                    let renewing = self.renew(shared, run);
+                    tokio::select! {
+                        biased;
+                        done = &mut work => return Ok(done),
+                        renewed = renewing => renewed?,
+                    }
+                }
             }
         }
     }
 
+    /// Says to the store and to the queue that the run is still at it. Whatever does not answer in
+    /// time is asked again at the next beat; when the lease cannot be kept, the run stops before
+    /// somebody else may begin.
     async fn renew(&mut self, shared: &Shared, run: &Run) -> Result<(), Stopped> {
         self.beat = Instant::now() + shared.config.heartbeat;
-        match run.renew().await {
-            Ok(()) => {
-                self.renewed = Instant::now();
-                Ok(())
-            }
-            Err(TaskError::RunLost) => Err(Stopped::Cancelled),
-            // Two beats without an answer: stop before somebody else may begin.
-            Err(_) if self.renewed.elapsed() >= shared.config.heartbeat * 2 => {
-                Err(Stopped::Cancelled)
-            }
-            Err(error) => {
-                tracing::warn!(task = %run.record().task.id, %error, "a lease was not renewed");
-                Ok(())
-            }
+        let id = &run.record().task.id;
+        let queue = shared.tasks.scheduler().keep(self.delivered);
+        let (renewed, kept) = tokio::join!(
+            timeout_at(self.end.min(self.beat), run.renew()),
+            timeout_at(self.end.min(self.beat), queue),
+        );
+        match renewed {
+            Ok(Ok(())) => self.end = Instant::now() + run.remaining(),
+            Ok(Err(TaskError::RunLost)) => return Err(Stopped::Cancelled),
+            Ok(Err(error)) => tracing::warn!(task = %id, %error, "a lease was not renewed"),
+            Err(_) => tracing::warn!(task = %id, "a lease was not renewed in time"),
         }
+        if !matches!(kept, Ok(Ok(()))) {
+            // The lease is what counts: a job that comes twice finds the task taken.
+            tracing::debug!(task = %id, "the queue could not be told that a job goes on");
+        }
+        if self.end <= Instant::now() { Err(Stopped::Cancelled) } else { Ok(()) }
     }
 }
 
@@ -174,7 +202,7 @@ impl Watch {
 async fn stream(
     shared: &Shared,
     run: &mut Run,
-    mut watch: Watch,
+    mut watch: Watch<'_>,
     chunks: ChunkStream,
 ) -> Result<Outcome, Stopped> {
     // What is ready is stored together, so that a fast handler does not wait for the store.

@@ -48,6 +48,8 @@
 //! - A run renews its lease every [`Config::heartbeat`], and stops its handler if it cannot.
 //! - With an [`Identity`](bindu_did::key_dir::Identity), every text, data and file part of every
 //!   artifact carries a signature in its metadata, under [`Config::signature_key`].
+//! - What a handler keeps with [`Turn::state`](bindu_agent::Turn::state) is in the store of the
+//!   tasks: [`state`].
 //! - [`Worker::drain`] takes no more jobs, waits, then fails what is left with words that say so.
 //!
 //! # What it leaves out
@@ -58,6 +60,7 @@
 mod config;
 mod execute;
 mod sign;
+pub mod state;
 mod worker;
 
 pub use config::Config;

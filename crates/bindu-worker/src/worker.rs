@@ -8,7 +8,7 @@ use std::time::Duration;
 use bindu_agent::AnyHandler;
 use bindu_did::key_dir::Identity;
 use bindu_scheduler::{Delivered, SchedulerError};
-use bindu_tasks::{Run, Tasks};
+use bindu_tasks::{Begun, Run, Tasks};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -94,9 +94,11 @@ impl Worker {
         self.0.alive.load(Ordering::SeqCst) == self.capacity() && !self.0.stop.is_cancelled()
     }
 
-    /// Finishes what runs and what waits, for `patience` at most; then stops the runs that are
-    /// left, and settles what still waits in a queue that dies with this process: such tasks fail
-    /// with a message that says so.
+    /// Finishes what runs, for `patience` at most, and then stops the runs that are left.
+    ///
+    /// With a store that outlives the process, those go back to the queue for another process, and
+    /// what waits is left where it is. With a store that ends with the process, what waits is
+    /// finished too, as far as `patience` goes; the rest fails with a message that says so.
     pub async fn drain(&self, patience: Duration) {
         let shared = &self.0;
         shared.stop.cancel();
@@ -107,6 +109,9 @@ impl Worker {
             shared.slots.wait().await;
         }
         shared.draining.store(true, Ordering::SeqCst);
+        if !shared.tasks.is_volatile() {
+            return;
+        }
         while let Some(Ok(delivered)) = shared.tasks.scheduler().pull().now_or_never() {
             shared.abandon(&delivered).await;
         }
@@ -122,10 +127,11 @@ impl Drop for Leaving<'_> {
 }
 
 impl Shared {
-    /// The next job. Once the worker stops, only one that waits already.
+    /// The next job. Once the worker stops, only one that waits already and that nobody else will
+    /// do.
     async fn next(&self) -> Option<Result<Delivered, SchedulerError>> {
         let scheduler = self.tasks.scheduler();
-        if self.is_draining() {
+        if self.is_draining() || (self.stop.is_cancelled() && !self.tasks.is_volatile()) {
             return None;
         }
         tokio::select! {
@@ -162,9 +168,11 @@ impl Shared {
         let scheduler = self.tasks.scheduler();
         let told = match self.tasks.begin(id).await {
             // Gone, over, or in other hands: there is nothing to do.
-            Ok(None) => scheduler.ack(delivered).await,
-            Ok(Some(run)) => match self.execute(run).await {
+            Ok(Begun::Nothing) => scheduler.ack(delivered).await,
+            Ok(Begun::GivenUp(why)) => scheduler.bury(delivered, why).await,
+            Ok(Begun::Run(run)) => match self.execute(run, delivered).await {
                 Ended::Stored | Ended::Lost => scheduler.ack(delivered).await,
+                Ended::GivenBack => scheduler.release(delivered).await,
                 Ended::Unstored(error) => {
                     tracing::error!(task = %id, %error, "an outcome could not be stored");
                     scheduler.release(delivered).await
@@ -181,12 +189,12 @@ impl Shared {
         }
     }
 
-    async fn execute(&self, run: Run) -> Ended {
+    async fn execute(&self, run: Run, delivered: &Delivered) -> Ended {
         // A run that began while the others were being stopped was not among them.
         if self.is_draining() {
             run.cancellation().cancel();
         }
-        execute(self, run).await
+        execute(self, run, delivered).await
     }
 
     /// A fault of ours broke a run off: its task fails, and the slot goes on.
@@ -204,12 +212,12 @@ impl Shared {
     /// Ends a task that this process accepted and nobody will ever run.
     async fn abandon(&self, delivered: &Delivered) {
         match self.tasks.begin(&delivered.job.task).await {
-            Ok(Some(run)) => {
-                if let Ended::Unstored(error) = self.execute(run).await {
+            Ok(Begun::Run(run)) => {
+                if let Ended::Unstored(error) = self.execute(run, delivered).await {
                     tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
                 }
             }
-            Ok(None) => {}
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
             }

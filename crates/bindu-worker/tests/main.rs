@@ -3,5 +3,6 @@
 mod drain;
 mod queue;
 mod run;
+mod state;
 mod stream;
 mod support;

@@ -220,7 +220,7 @@ async fn a_long_handler_keeps_its_lease() -> Tested {
         .until(&id, |record| record.lease.map(|lease| lease.until) > first.map(|lease| lease.until))
         .await?;
     // Nobody else gets it meanwhile.
-    assert!(bench.tasks.begin(&id).await?.is_none());
+    assert!(matches!(bench.tasks.begin(&id).await?, bindu_tasks::Begun::Nothing));
     go.notify_one();
     let done = bench.settled(&id).await?;
     assert_eq!((result(&done.task), done.attempts, done.lease), ("done", 1, None));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use bindu_storage::OutboxKind;
+use bindu_storage::{OutboxKind, OutboxQuery};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -146,7 +146,8 @@ async fn what_is_left(site: &Site) -> Left {
     let counts = tasks.storage().count().await.unwrap_or_default();
     let unsettled = counts.iter().filter(|(state, _)| !state.is_settled());
     let depth = tasks.scheduler().depth().await.unwrap_or_default();
-    let outbox = tasks.storage().outbox(OutboxKind::Deliver, None, 1).await;
+    let left = OutboxQuery { kind: OutboxKind::Deliver, task: None, due: None, limit: 1 };
+    let outbox = tasks.storage().outbox(left).await;
     Left {
         unsettled: unsettled.map(|(_, count)| count).sum(),
         jobs: depth.waiting + depth.running,

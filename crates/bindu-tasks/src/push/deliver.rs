@@ -7,7 +7,7 @@ use bindu_did::request;
 use bindu_http::HttpError;
 use bindu_http::client::retry_after;
 use bindu_protocol::{Dialect, PushConfigId, TaskId, Timestamp};
-use bindu_storage::{Delivery, OutboxBody, OutboxEntry, OutboxKind};
+use bindu_storage::{Delivery, OutboxBody, OutboxEntry, OutboxKind, OutboxQuery};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
@@ -40,40 +40,14 @@ impl Pushes {
         chains.insert(key.clone(), false);
         drop(chains);
         let (pushes, tasks) = (self.clone(), tasks.clone());
-        self.0.tracker.spawn(async move {
-            let stop = pushes.0.stop.clone();
-            tokio::select! {
-                () = pushes.0.empty(&tasks, &key) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
-}
-
-impl Tasks {
-    /// Goes on telling webhooks what an earlier process left in the outbox.
-    ///
-    /// # Errors
-    ///
-    /// [`TaskError::Storage`](crate::TaskError::Storage).
-    pub async fn resume_pushes(&self) -> Result<(), crate::TaskError> {
-        let Some(pushes) = &self.0.pushes else { return Ok(()) };
-        let left = self.0.storage.outbox(OutboxKind::Deliver, None, usize::MAX).await?;
-        for entry in left {
-            if let OutboxBody::Deliver(Delivery { webhook, .. }) = entry.body
-                && let Some(config) = webhook.config.id
-            {
-                pushes.wake(self, &entry.task, config);
-            }
-        }
-        Ok(())
+        self.0.tracker.spawn(async move { pushes.0.empty(&tasks, &key).await });
     }
 }
 
 impl Sender {
     /// Tells one webhook of one task all there is, then leaves.
     async fn empty(&self, tasks: &Tasks, key: &(TaskId, PushConfigId)) {
-        loop {
+        while !self.stop.is_cancelled() {
             match self.next(tasks, key).await {
                 Ok(Some((entry, delivery))) => self.tell(tasks, &entry, &delivery).await,
                 Ok(None) => {
@@ -87,9 +61,18 @@ impl Sender {
                 }
                 Err(error) => {
                     tracing::warn!(task = %key.0, %error, "the outbox cannot be read");
-                    tokio::time::sleep(self.settings.min_wait).await;
+                    self.rest(self.settings.min_wait).await;
                 }
             }
+        }
+    }
+
+    /// Waits, but not longer than the sender is open.
+    async fn rest(&self, wait: Duration) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 
@@ -101,7 +84,13 @@ impl Sender {
     ) -> Result<Option<(OutboxEntry, Delivery)>, bindu_storage::StorageError> {
         let storage = tasks.storage();
         // All of them: behind the many of a dead webhook there may be one of a live one.
-        let entries = storage.outbox(OutboxKind::Deliver, Some(task.clone()), usize::MAX).await?;
+        let query = OutboxQuery {
+            kind: OutboxKind::Deliver,
+            task: Some(task.clone()),
+            due: None,
+            limit: usize::MAX,
+        };
+        let entries = storage.outbox(query).await?;
         Ok(entries.into_iter().find_map(|entry| match &entry.body {
             OutboxBody::Deliver(delivery)
                 if delivery.webhook.config.id.as_ref() == Some(config) =>
@@ -113,49 +102,73 @@ impl Sender {
         }))
     }
 
+    /// Sees to the oldest entry of a chain: waits until it is due, or makes one attempt.
     async fn tell(&self, tasks: &Tasks, entry: &OutboxEntry, delivery: &Delivery) {
-        let due = SystemTime::from(entry.next).duration_since(SystemTime::now());
-        if let Ok(wait) = due {
-            tokio::time::sleep(wait).await;
+        let settled = self.attempt_in_turn(tasks, entry, delivery).await;
+        if let Err(error) = settled {
+            tracing::warn!(task = %entry.task, %error, "the outbox cannot be written");
+            self.rest(self.settings.min_wait).await;
         }
+    }
+
+    async fn attempt_in_turn(
+        &self,
+        tasks: &Tasks,
+        entry: &OutboxEntry,
+        delivery: &Delivery,
+    ) -> Result<(), bindu_storage::StorageError> {
+        let due = SystemTime::from(entry.next).duration_since(tasks.now().into());
+        if let Ok(wait) = due
+            && !wait.is_zero()
+        {
+            // Not to the end, if that is far: another process may have the entry in hand, and be
+            // done with it long before.
+            self.rest(wait.min(self.settings.timeout)).await;
+            return Ok(());
+        }
+        let storage = tasks.storage();
         if !is_wanted(tasks, entry, delivery).await {
-            if let Err(error) = tasks.storage().outbox_done(entry.id).await {
-                tracing::warn!(task = %entry.task, %error, "the outbox cannot be written");
-                tokio::time::sleep(self.settings.min_wait).await;
-            }
-            return;
+            return storage.outbox_done(entry.id).await;
         }
-        let attempt = {
-            let _permit = self.permits.acquire().await;
-            self.attempt(delivery).await
+        let _permit = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Ok(()),
+            permit = self.permits.acquire() => permit,
         };
+        // Whoever takes it has this long; then it counts as dropped, and anybody may take it.
+        let until = tasks.after(self.settings.timeout * 3);
+        if !storage.outbox_take(entry.id, entry.attempts, until).await? {
+            return Ok(());
+        }
         let attempts = entry.attempts.saturating_add(1);
-        let settled = match attempt {
+        let attempt = tokio::select! {
+            biased;
+            attempt = self.attempt(delivery, tasks.now()) => attempt,
+            // Nobody shall wait for an attempt that was broken off here.
+            () = self.stop.cancelled() => return storage.outbox_retry(entry.id, tasks.now()).await,
+        };
+        match attempt {
             Attempt::Delivered => {
                 tasks.0.observer.delivered("delivered");
-                tasks.storage().outbox_done(entry.id).await
+                storage.outbox_done(entry.id).await
             }
             Attempt::Failed { wait, why } if attempts < self.settings.max_attempts => {
                 tasks.0.observer.delivered("retried");
                 let pause = self.pause(attempts).max(wait.unwrap_or_default());
                 tracing::debug!(task = %entry.task, attempts, ?pause, why, "webhook not reached");
-                let next = Timestamp::from(SystemTime::now() + pause.min(self.settings.max_wait));
-                tasks.storage().outbox_retry(entry.id, next).await
+                let next = tasks.after(pause.min(self.settings.max_wait));
+                storage.outbox_retry(entry.id, next).await
             }
             Attempt::Failed { why, .. } => {
                 tasks.0.observer.delivered("given-up");
                 tracing::warn!(task = %entry.task, attempts, why, "webhook given up");
-                tasks.storage().outbox_done(entry.id).await
+                storage.outbox_done(entry.id).await
             }
             Attempt::Refused { why } => {
                 tasks.0.observer.delivered("refused");
                 tracing::warn!(task = %entry.task, why, "webhook refused the delivery");
-                tasks.storage().outbox_done(entry.id).await
+                storage.outbox_done(entry.id).await
             }
-        };
-        if let Err(error) = settled {
-            tracing::warn!(task = %entry.task, %error, "the outbox cannot be written");
-            tokio::time::sleep(self.settings.min_wait).await;
         }
     }
 
@@ -165,20 +178,29 @@ impl Sender {
         doubled.min(self.settings.max_wait).mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    async fn attempt(&self, delivery: &Delivery) -> Attempt {
+    async fn attempt(&self, delivery: &Delivery, now: Timestamp) -> Attempt {
         // Signed anew each time: a receiver takes a signature for a few minutes only.
-        let request = match self.request(delivery) {
+        let request = match self.request(delivery, now) {
             Ok(request) => request,
             Err(why) => return Attempt::Refused { why },
         };
-        match self.client.send(request).await {
-            Ok(response) => judge(&response),
+        // Bounded here too: after that time another process may make the attempt.
+        let answer = tokio::time::timeout(self.settings.timeout * 2, self.courier.carry(request));
+        match answer.await {
+            Err(_) => Attempt::Failed { why: "no answer in time".to_owned(), wait: None },
+            Ok(answer) => Self::judge_answer(answer, now),
+        }
+    }
+
+    fn judge_answer(answer: Result<Response<Bytes>, HttpError>, now: Timestamp) -> Attempt {
+        match answer {
+            Ok(response) => judge(&response, now.into()),
             Err(HttpError::Address(error)) => Attempt::Refused { why: error.to_string() },
             Err(error) => Attempt::Failed { why: error.to_string(), wait: None },
         }
     }
 
-    fn request(&self, delivery: &Delivery) -> Result<Request<Bytes>, String> {
+    fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Request<Bytes>, String> {
         let config = &delivery.webhook.config;
         let mut request = Request::post(&config.url)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -197,8 +219,7 @@ impl Sender {
             };
         }
         if let Some(identity) = &self.identity {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let seconds = now.as_unix_micros().div_euclid(1_000_000);
             let signed = request::sign(identity.key(), identity.did(), &delivery.body, seconds)
                 .map_err(|error| error.to_string())?;
             for (name, value) in signed.headers() {
@@ -222,7 +243,7 @@ async fn is_wanted(tasks: &Tasks, entry: &OutboxEntry, delivery: &Delivery) -> b
     }
 }
 
-fn judge(response: &Response<Bytes>) -> Attempt {
+fn judge(response: &Response<Bytes>, now: SystemTime) -> Attempt {
     let status = response.status();
     if status.is_success() {
         return Attempt::Delivered;
@@ -234,7 +255,7 @@ fn judge(response: &Response<Bytes>) -> Attempt {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
         );
     if again {
-        Attempt::Failed { why, wait: retry_after(response.headers(), SystemTime::now()) }
+        Attempt::Failed { why, wait: retry_after(response.headers(), now) }
     } else {
         Attempt::Refused { why }
     }
