@@ -20,13 +20,15 @@
 //!   [`Handler`] can be implemented on a type of one's own.
 //! - A [`Reply`] is text, parts, data or files; a question that pauses the task; a refusal; or a
 //!   [stream](Reply::stream) of [`Chunk`]s that reach the caller as they are made.
+//! - [`Turn::state`] keeps small values for the conversation and for the agent, from one turn to
+//!   the next; [`Turn::references`] are other tasks that the caller points at.
 //! - [`loose`] turns what a dynamically typed handler returns (a string, a dictionary, a list, the
 //!   values of a generator) into a `Reply`.
 //! - [`skills`] reads `skill.yaml` and `SKILL.md` and shows skills as the agent's routes do.
 //!
 //! Left out: whoever runs handlers. Loading the conversation, keeping time, catching panics,
-//! signing artifacts and storing what came out is the worker's work; a handler never sees a
-//! socket or a store. The crate needs tokio only for its timer, its blocking pool and its
+//! signing artifacts and storing what came out is the worker's work, and so is keeping state: a
+//! handler never sees a socket, and of a store only the values it keeps there. The crate needs tokio only for its timer, its blocking pool and its
 //! synchronisation; there are no features.
 
 mod blocking;
@@ -35,6 +37,7 @@ mod handler;
 pub mod loose;
 mod reply;
 pub mod skills;
+pub mod state;
 mod turn;
 
 pub use blocking::{Blocking, blocking};

@@ -7,6 +7,8 @@ use bindu_protocol::{Caller, ContextId, JsonObject, Message, Part, Role, Task, T
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::state::State;
+
 /// One turn of a conversation: the newest message, what came before it, and who asks.
 ///
 /// ```
@@ -50,6 +52,8 @@ pub struct TurnParts {
     pub metadata: Option<JsonObject>,
     /// The tasks that the caller's messages point at, with their artifacts.
     pub references: Vec<Arc<Task>>,
+    /// What the agent keeps between turns.
+    pub state: State,
     /// Cancelled when nobody wants the answer any more.
     pub cancel: CancellationToken,
     /// When the engine will stop waiting; `None` for never.
@@ -57,7 +61,8 @@ pub struct TurnParts {
 }
 
 impl TurnParts {
-    /// A turn of an anonymous caller, without remarks, references or a deadline.
+    /// A turn of an anonymous caller, without remarks, references or a deadline. Its state is kept
+    /// in memory and goes with it.
     #[must_use]
     pub fn new(task_id: TaskId, context_id: ContextId, messages: Vec<Arc<Message>>) -> Self {
         Self {
@@ -67,6 +72,7 @@ impl TurnParts {
             caller: Caller::anonymous(),
             metadata: None,
             references: Vec::new(),
+            state: State::in_memory(),
             cancel: CancellationToken::new(),
             deadline: None,
         }
@@ -152,9 +158,55 @@ impl Turn {
 
     /// The tasks that the caller's messages point at, with their artifacts: in the order named,
     /// without those that do not exist or belong to someone else.
+    ///
+    /// What "make it shorter" is about, when the text was the result of another task:
+    ///
+    /// ```
+    /// use bindu_agent::{HandlerError, Reply, Turn};
+    ///
+    /// async fn shorten(turn: Turn) -> Result<Reply, HandlerError> {
+    ///     let results = turn.references().iter().flat_map(|task| &task.artifacts);
+    ///     let mut texts = results.flat_map(|result| &result.parts).filter_map(|part| part.as_text());
+    ///     match texts.next() {
+    ///         Some(text) => Ok(Reply::text(text.chars().take(40).collect::<String>())),
+    ///         None => Ok(Reply::input_required("What shall I shorten?")),
+    ///     }
+    /// }
+    /// # let _ = bindu_agent::AnyHandler::new(shorten);
+    /// ```
+    ///
+    /// In the protocol, `referenceTaskIds` of a message names them.
     #[must_use]
     pub fn references(&self) -> &[Arc<Task>] {
         &self.0.references
+    }
+
+    /// What the agent keeps for this conversation; [`State::of_agent`] leads on to what it keeps
+    /// for itself. Small values under names, private to the conversation's owner and kept as
+    /// long as the conversation is; [`state`](mod@crate::state) says more.
+    ///
+    /// ```
+    /// use bindu_agent::{HandlerError, Reply, Turn};
+    ///
+    /// async fn count(turn: Turn) -> Result<Reply, HandlerError> {
+    ///     let add = |seen: Option<u64>| seen.unwrap_or(0) + 1;
+    ///     let number = turn.state().update("messages", add).await?;
+    ///     Ok(Reply::text(format!("This was message {number} of our talk.")))
+    /// }
+    /// # let _ = bindu_agent::AnyHandler::new(count);
+    /// ```
+    ///
+    /// A turn that was made without a store, in a test of a handler, keeps its state in memory.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// The same turn with another state: for tests of handlers that keep something.
+    #[must_use]
+    pub fn with_state(mut self, state: State) -> Self {
+        self.0.state = state;
+        self
     }
 
     /// Waits until nobody wants the answer any more: the task was cancelled, or the agent stops.
@@ -209,6 +261,8 @@ impl From<&str> for Turn {
 
 #[cfg(test)]
 mod tests {
+    use bindu_protocol::{Artifact, TaskState, TaskStatus, Timestamp};
+
     use super::*;
 
     fn said(role: Role, task: Option<&str>, text: &str) -> Arc<Message> {
@@ -254,6 +308,27 @@ mod tests {
         message.parts.insert(1, Part::data(serde_json::json!({"a": 1})));
         let turn = turn(vec![said(Role::User, None, "older"), Arc::new(message)]);
         assert_eq!(turn.text(), "two words");
+    }
+
+    #[test]
+    fn references_are_the_tasks_pointed_at_in_their_order() {
+        let task = |id: &str| {
+            let status = TaskStatus::new(TaskState::Completed, Timestamp::from_unix_micros(0));
+            let artifact = Artifact::new("result", vec![Part::text(format!("of {id}"))]);
+            Arc::new(Task {
+                id: id.parse().unwrap(),
+                context_id: "elsewhere".parse().unwrap(),
+                status,
+                history: Vec::new(),
+                artifacts: vec![Arc::new(artifact)],
+                metadata: None,
+            })
+        };
+        let parts = TurnParts::new("own".parse().unwrap(), "c".parse().unwrap(), Vec::new());
+        assert!(Turn::new(parts.clone()).references().is_empty());
+        let turn = Turn::new(TurnParts { references: vec![task("b"), task("a")], ..parts });
+        let texts = turn.references().iter().map(|task| task.artifacts[0].parts[0].as_text());
+        assert_eq!(texts.collect::<Vec<_>>(), [Some("of b"), Some("of a")]);
     }
 
     #[test]

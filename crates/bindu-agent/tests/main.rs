@@ -6,3 +6,4 @@ mod handlers;
 mod loose;
 mod properties;
 mod skills;
+mod state;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::time::Duration;
 
 use bindu_agent::{
     ArtifactDraft, Chunk, ChunkStream, Collected, Completed, HandlerError, Reply, Turn, TurnParts,
@@ -12,13 +13,17 @@ use bindu_protocol::{Artifact, Part, TaskState};
 use bindu_scheduler::Delivered;
 use bindu_tasks::{Outcome, Run, TaskError, Tasks};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::sign::sign_parts;
 use crate::worker::Shared;
 
 /// How many chunks are stored together when a handler makes them faster than they are stored.
 const CHUNKS: usize = 64;
+
+/// How often, and after which pause, the past of a task is asked for while the store fails.
+const READS: u32 = 60;
+const BETWEEN_READS: Duration = Duration::from_secs(1);
 
 /// What stands before the reason of a failure in the agent's last message.
 const FAILED: &str = "Task execution failed";
@@ -43,12 +48,15 @@ enum Stopped {
     TimedOut,
     /// The process ends.
     Draining,
+    /// The store failed for so long that what the handler brought is lost.
+    Unstored(TaskError),
 }
 
 pub(crate) async fn execute(shared: &Shared, mut run: Run, delivered: &Delivered) -> Ended {
     let outcome = match answer(shared, &mut run, delivered).await {
         Ok(outcome) => outcome,
         Err(Stopped::Cancelled) => return Ended::Lost,
+        Err(Stopped::Unstored(error)) => return Ended::Unstored(error),
         Err(Stopped::TimedOut) => failure("the handler took longer than it may"),
         Err(Stopped::Draining) if !shared.tasks.is_volatile() => {
             return match run.give_back().await {
@@ -72,12 +80,8 @@ async fn answer(shared: &Shared, run: &mut Run, delivered: &Delivered) -> Result
         return Err(shared.stopped());
     }
     let mut watch = Watch::begin(shared, run, delivered);
-    let turn = match turn(shared, run, watch.deadline).await {
-        Ok(turn) => turn,
-        Err(error) => {
-            tracing::error!(task = %run.record().task.id, %error, "the past could not be read");
-            return Ok(failure("the conversation could not be read"));
-        }
+    let Some(turn) = read_turn(shared, run, &mut watch).await? else {
+        return Ok(failure("the conversation could not be read"));
     };
     let asked = AssertUnwindSafe(shared.handler.handle(turn)).catch_unwind();
     let reply = match watch.guard(shared, run, asked).await? {
@@ -89,6 +93,27 @@ async fn answer(shared: &Shared, run: &mut Run, delivered: &Delivered) -> Result
         Reply::Stream(chunks) => stream(shared, run, watch, chunks).await,
         whole => Ok(shared.outcome(whole, Vec::new())),
     }
+}
+
+/// What the handler is given; asked for again while the store fails, which is no fault of the task.
+/// `None` if there is no hope.
+async fn read_turn(
+    shared: &Shared,
+    run: &Run,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Turn>, Stopped> {
+    let deadline = watch.deadline;
+    let tries = if shared.tasks.is_volatile() { 1 } else { READS };
+    for _ in 0..tries {
+        match watch.guard(shared, run, turn(shared, run, deadline)).await? {
+            Ok(turn) => return Ok(Some(turn)),
+            Err(error) => {
+                tracing::error!(task = %run.record().task.id, %error, "the past could not be read");
+            }
+        }
+        watch.guard(shared, run, sleep(BETWEEN_READS)).await?;
+    }
+    Ok(None)
 }
 
 /// What the handler is given.
@@ -104,6 +129,7 @@ async fn turn(shared: &Shared, run: &Run, deadline: Option<Instant>) -> Result<T
         caller: Tasks::caller_of(record),
         metadata: record.task.metadata.clone(),
         references: past.references,
+        state: crate::state::of(shared.tasks.storage(), &record.task.context_id),
         cancel: run.cancellation().clone(),
         deadline,
         ..TurnParts::new(record.task.id.clone(), record.task.context_id.clone(), messages)
@@ -227,13 +253,21 @@ async fn stream(
             }
         }
         if !pieces.is_empty() {
-            match run.chunks(pieces).await {
-                Ok(()) => {}
-                Err(TaskError::RunLost) => return Err(Stopped::Cancelled),
-                Err(error) => {
+            // The handler must be gone before somebody else may begin, however slow the store is.
+            let token = run.cancellation().clone();
+            let stored = tokio::select! {
+                biased;
+                stored = timeout_at(watch.end, run.chunks(pieces)) => stored,
+                () = token.cancelled() => return Err(shared.stopped()),
+            };
+            match stored {
+                Ok(Ok(())) => {}
+                Ok(Err(TaskError::RunLost)) | Err(_) => return Err(Stopped::Cancelled),
+                Ok(Err(error)) if shared.tasks.is_volatile() => {
                     tracing::error!(task = %run.record().task.id, %error, "a chunk is lost");
                     return Ok(failure("a part of the answer could not be stored"));
                 }
+                Ok(Err(error)) => return Err(Stopped::Unstored(error)),
             }
         }
         // Chunks that are always ready must not keep the thread from everybody else.
