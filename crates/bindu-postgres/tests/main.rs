@@ -1,0 +1,6 @@
+//! The suites of the seams on a real server, and what only this backend promises.
+
+mod databases;
+mod server;
+mod sharing;
+mod suites;
