@@ -12,11 +12,12 @@ use cargo_metadata::{DependencyKind, Metadata};
 use crate::{verdict, workspace, workspace::Workspace};
 
 /// A heavy package and the one crate that may depend on it.
-const OWNERS: [(&str, &str); 4] = [
+const OWNERS: [(&str, &str); 5] = [
     ("fred", "bindu-redis"),
     ("tokio-postgres", "bindu-postgres"),
     ("jsonrpsee", "bindu-server"),
     ("tonic", "bindu-grpc"),
+    ("rusqlite", "bindu-sqlite"),
 ];
 
 /// Crates that a framework takes alone, and what must not come along.

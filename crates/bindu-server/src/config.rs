@@ -43,7 +43,7 @@ impl Default for Config {
             max_rest_body_bytes: 1024 * 1024,
             cors_origins: Vec::new(),
             keep_alive: Duration::from_secs(15),
-            check_timeout: Duration::from_secs(1),
+            check_timeout: Duration::from_millis(700),
             check_ttl: Duration::from_secs(1),
             environment: "development".into(),
             version: env!("CARGO_PKG_VERSION").into(),

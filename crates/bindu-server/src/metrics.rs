@@ -5,7 +5,7 @@
 mod family;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bindu_protocol::TaskState;
 use bindu_tasks::{Observer, Tasks};
@@ -13,10 +13,17 @@ use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
     TextEncoder,
 };
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use self::family::{Families, Size};
 use crate::Workers;
 use crate::routes::{ROUTES, UNMATCHED};
+
+/// How long the counts of a database may be shown before they are read again, and how long reading
+/// them may take.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Calls on the store that every task makes.
 const OPERATIONS: [&str; 3] = ["load", "commit", "events"];
@@ -43,6 +50,10 @@ pub struct Metrics {
     busy: GaugeVec,
     capacity: GaugeVec,
     utilization: GaugeVec,
+    /// When the gauges of the store and the queue were read last.
+    read: Mutex<Option<Instant>>,
+    recovered: IntCounterVec,
+    given_up: IntCounterVec,
     depth: GaugeVec,
     oldest: GaugeVec,
     storage: HistogramVec,
@@ -120,6 +131,7 @@ impl Metrics {
             busy: new.gauges("bindu_worker_busy", "Tasks being run", own),
             capacity: new.gauges("bindu_worker_capacity", "Tasks that fit at once", own),
             utilization: new.gauges("bindu_worker_utilization", "Busy over capacity", own),
+            read: Mutex::default(),
             depth: new.gauges("bindu_queue_depth", "Jobs that wait", queue),
             oldest: new.gauges(
                 "bindu_queue_oldest_seconds",
@@ -132,6 +144,16 @@ impl Metrics {
                 "bindu_webhook_deliveries_total",
                 "Attempts to tell a webhook",
                 &["result"],
+            ),
+            recovered: new.counters(
+                "bindu_tasks_recovered_total",
+                "Tasks that were run again after their run was lost",
+                own,
+            ),
+            given_up: new.counters(
+                "bindu_tasks_dead_lettered_total",
+                "Tasks that were failed because nobody will run them",
+                own,
             ),
             pending: new.gauges(
                 "bindu_webhook_outbox_depth",
@@ -204,7 +226,20 @@ impl Metrics {
     async fn read_tasks(&self, tasks: &Tasks) {
         #[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 may be rounded")]
         let float = |count: u64| count as f64;
-        if let Ok(counts) = tasks.storage().count().await {
+        let (counts, depth) = {
+            let mut last = self.read.lock().await;
+            // A database is not asked at every look; memory costs nothing.
+            if !tasks.is_volatile() && last.is_some_and(|last| last.elapsed() < READ_AGAIN) {
+                return;
+            }
+            let read = tokio::join!(
+                timeout(READ_TIMEOUT, tasks.storage().count()),
+                timeout(READ_TIMEOUT, tasks.scheduler().depth()),
+            );
+            *last = Some(Instant::now());
+            read
+        };
+        if let Ok(Ok(counts)) = counts {
             self.tasks.reset();
             let mut active = 0;
             for (state, count) in counts {
@@ -219,7 +254,7 @@ impl Metrics {
             }
             self.active.with_label_values(&[&self.agent]).set(float(active));
         }
-        if let Ok(depth) = tasks.scheduler().depth().await {
+        if let Ok(Ok(depth)) = depth {
             let labels = [self.agent.as_str(), tasks.scheduler().name()];
             self.depth.with_label_values(&labels).set(float(depth.waiting));
             let oldest = depth.oldest.unwrap_or_default().as_secs_f64();
@@ -256,6 +291,14 @@ impl Observer for Metrics {
                 self.storage.with_label_values(&labels).observe(took);
             }
         }
+    }
+
+    fn recovered(&self) {
+        self.recovered.with_label_values(&[&self.agent]).inc();
+    }
+
+    fn given_up(&self) {
+        self.given_up.with_label_values(&[&self.agent]).inc();
     }
 
     fn delivered(&self, result: &'static str) {

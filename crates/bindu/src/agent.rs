@@ -1,6 +1,7 @@
 //! An agent put together: its parts made, joined, started and ended.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,16 +11,17 @@ use bindu_agent::{AnyHandler, Handler};
 use bindu_did::key_dir::{self, Identity, KeyPassword};
 use bindu_http::server::{Server, Shutdown};
 use bindu_protocol::{Message, Part, PushConfig, Role};
-use bindu_scheduler::{MemoryScheduler, Scheduler};
+use bindu_scheduler::Scheduler;
 use bindu_server::{AgentServer, Builder, Metrics, Profile, Workers};
-use bindu_storage::{MemoryStore, Storage};
+use bindu_storage::Storage;
 use bindu_tasks::{PushSettings, Pushes, Tasks};
 use bindu_worker::Worker;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::backends::Backends;
 use crate::config::{AgentConfig, ConfigError, Resolved, SkillSource};
-use crate::settings::Settings;
+use crate::settings::{OnCrash, Settings};
 use crate::{StartError, card, logging};
 
 /// How long open requests may take to end once the work is drained.
@@ -160,8 +162,9 @@ impl Agent {
         let local = server.local_addr();
         let url = resolved.public_url_at(local.port());
 
-        let storage = self.storage.take().unwrap_or_else(|| memory_store(&settings));
-        let scheduler = self.scheduler.take().unwrap_or_else(|| memory_scheduler(&settings));
+        let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
+        let Backends { storage, scheduler } =
+            Backends::open(&settings, &resolved, &identity, storage, scheduler).await?;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self
             .config
@@ -175,7 +178,11 @@ impl Agent {
             tasks = tasks.pushes(pushes);
         }
         let tasks = tasks.build();
-        tasks.resume_pushes().await.map_err(StartError::Storage)?;
+        tasks.sweep(Duration::ZERO).await.map_err(StartError::Storage)?;
+        let upkeep = tokio::spawn({
+            let tasks = tasks.clone();
+            async move { tasks.upkeep().await }
+        });
 
         let signer = settings.did.sign_artifacts.then(|| Arc::clone(&identity));
         if signer.is_none() {
@@ -213,6 +220,7 @@ impl Agent {
             service,
             shutdown,
             serving,
+            upkeep,
             identity,
             local,
             url,
@@ -232,6 +240,7 @@ pub struct Running {
     service: AgentServer,
     shutdown: Shutdown,
     serving: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
     identity: Arc<Identity>,
     local: SocketAddr,
     url: String,
@@ -270,6 +279,7 @@ impl Running {
         self.worker.drain(patience).await;
         // A message that slipped in meanwhile is refused, not forgotten.
         self.tasks.scheduler().close().await;
+        self.upkeep.abort();
         self.service.close_streams();
         self.shutdown.drain(LAST_REQUESTS);
         if let Err(error) = self.serving.await {
@@ -386,19 +396,6 @@ fn http_config(settings: &Settings) -> bindu_http::server::Config {
     }
 }
 
-fn memory_store(settings: &Settings) -> Arc<dyn Storage> {
-    Arc::new(MemoryStore::new(bindu_storage::MemoryConfig {
-        max_tasks: settings.storage.memory_max_tasks,
-        max_bytes: settings.storage.memory_max_bytes,
-        ..bindu_storage::MemoryConfig::default()
-    }))
-}
-
-fn memory_scheduler(settings: &Settings) -> Arc<dyn Scheduler> {
-    let capacity = settings.scheduler.capacity;
-    Arc::new(MemoryScheduler::new(bindu_scheduler::MemoryConfig { capacity }))
-}
-
 fn push_settings(settings: &Settings) -> PushSettings {
     let mut push = PushSettings::default();
     push.rules.allow_private = settings.webhook.allow_private;
@@ -419,6 +416,14 @@ fn tasks_config(
     bindu_tasks::Config {
         lease: settings.worker.lease,
         max_attempts: settings.worker.max_deliveries,
+        on_crash: match settings.worker.on_crash {
+            OnCrash::Requeue => bindu_tasks::OnCrash::Requeue,
+            OnCrash::Fail => bindu_tasks::OnCrash::Fail,
+        },
+        requeue_after: settings.worker.requeue_after,
+        adopt_after: settings.worker.adopt_after,
+        retention: NonZeroU32::new(settings.storage.retention_days)
+            .map(|days| Duration::from_hours(24) * days.get()),
         stream_backlog: settings.limits.stream_backlog,
         max_page: settings.limits.max_page,
         history_max_bytes: settings.storage.history_max_bytes,

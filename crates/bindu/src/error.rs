@@ -35,6 +35,14 @@ pub enum StartError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// The database, the file or the queue that was configured cannot be used.
+    #[error("opening {what}")]
+    Backend {
+        /// Which: "the database", "the Redis server".
+        what: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The store cannot be read.
     #[error("reading the store")]
     Storage(#[source] TaskError),

@@ -64,6 +64,7 @@
 //! configuration that asks for one of those that protect or persist is refused, not ignored.
 
 mod agent;
+mod backends;
 mod card;
 pub mod config;
 mod error;
@@ -73,7 +74,7 @@ pub mod settings;
 pub use agent::{Agent, Running};
 pub use bindu_agent::{
     AnyHandler, ArtifactDraft, Chunk, Completed, Handler, HandlerError, Reply, Turn, blocking,
-    handler_fn, loose,
+    handler_fn, loose, state,
 };
 #[cfg(feature = "client")]
 pub use bindu_client as client;

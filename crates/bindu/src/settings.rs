@@ -32,10 +32,11 @@ pub(crate) mod value;
 use std::path::Path;
 
 pub use backends::{
-    SchedulerBackend, SchedulerSettings, StorageBackend, StorageSettings, WebhookSettings,
+    SchedulerBackend, SchedulerSettings, SqliteSynchronous, StorageBackend, StorageSettings,
+    WebhookSettings,
 };
 pub use describe::describe;
-pub use engine::{A2aSettings, AgentSettings, Retry, RetrySettings, WorkerSettings};
+pub use engine::{A2aSettings, AgentSettings, OnCrash, Retry, RetrySettings, WorkerSettings};
 pub use identity::{DidSettings, ProjectSettings};
 pub use logging::{LogFormat, LogLevel, LogRetention, LogRotation, LoggingSettings};
 pub use network::{DeploymentSettings, LimitSettings, NetworkSettings};

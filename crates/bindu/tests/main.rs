@@ -2,6 +2,8 @@
 
 mod caller;
 mod drain;
+#[cfg(all(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod needs_services;
 mod start;
 mod stream;
 mod together;

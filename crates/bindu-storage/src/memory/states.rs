@@ -37,6 +37,12 @@ impl States {
         self.weight
     }
 
+    /// About how many of them are the contexts'.
+    pub(super) fn of_contexts(&self) -> usize {
+        let agent = self.scopes.get(&StateScope::Agent);
+        self.weight - agent.map_or(0, |scope| scope.bytes + scope.values.len() * VALUE)
+    }
+
     pub(super) fn get(&self, scope: &StateScope, key: &str) -> Option<&StateValue> {
         self.scopes.get(scope)?.values.get(key)
     }

@@ -36,8 +36,12 @@ pub struct Resolved {
     pub public_url: String,
     /// Where tasks are kept.
     pub storage: StorageBackend,
+    /// The database, unless tasks are kept in memory.
+    pub database_url: Option<Secret>,
     /// How work is handed out.
     pub scheduler: SchedulerBackend,
+    /// The Redis server, if work is handed out through one.
+    pub redis_url: Option<Secret>,
     /// Where changes are posted for tasks without a webhook of their own.
     pub webhook: Option<GlobalWebhook>,
     /// Whether and how traces are reported.
@@ -87,8 +91,8 @@ impl Resolved {
         }
         let address = resolve(&config.deployment.url, settings, is_ours);
         let mut warnings = [settings.warnings(), &config.warnings].concat();
-        let storage = storage(config, settings, &mut problems);
-        let scheduler = scheduler(config, settings, &mut problems);
+        let (storage, database_url) = storage(config, settings, &mut problems);
+        let (scheduler, redis_url) = scheduler(config, settings, storage, &mut problems);
         absent(config, settings, &mut problems, &mut warnings);
         let webhook = webhook(config, settings, &mut problems);
         let telemetry = telemetry(config, settings, &mut problems, &mut warnings);
@@ -111,7 +115,9 @@ impl Resolved {
             listen,
             public_url,
             storage,
+            database_url,
             scheduler,
+            redis_url,
             webhook,
             telemetry,
             key_password,
@@ -131,40 +137,67 @@ fn storage(
     config: &AgentConfig,
     settings: &Settings,
     problems: &mut Vec<Problem>,
-) -> StorageBackend {
-    let (key, backend) = match &config.storage {
-        Some(storage) => ("'storage.type'", storage.backend),
-        None => ("STORAGE_TYPE", settings.storage.backend),
+) -> (StorageBackend, Option<Secret>) {
+    let (key, backend, own) = match &config.storage {
+        Some(storage) => ("'storage.type'", storage.backend, storage.url.as_ref()),
+        None => ("STORAGE_TYPE", settings.storage.backend, None),
     };
-    if backend != StorageBackend::Memory {
+    let (in_this_build, form) = match backend {
+        StorageBackend::Memory => return (backend, None),
+        StorageBackend::Sqlite => (cfg!(feature = "sqlite"), "sqlite:path/of/the/file"),
+        StorageBackend::Postgres => {
+            (cfg!(feature = "postgres"), "postgresql://user:password@host/name")
+        }
+    };
+    if !in_this_build {
         problems.push(not_in_this_build(key, backend.as_str()));
     }
-    backend
+    let url = own.or(settings.storage.url.as_ref()).cloned();
+    if url.is_none() {
+        let message = format!("must be set, for example to {form}: {key} is {}", backend.as_str());
+        problems.push(Problem::new("DATABASE_URL", message));
+    }
+    (backend, url)
 }
 
 fn scheduler(
     config: &AgentConfig,
     settings: &Settings,
+    storage: StorageBackend,
     problems: &mut Vec<Problem>,
-) -> SchedulerBackend {
-    let (key, backend) = match &config.scheduler {
-        Some(scheduler) => ("'scheduler.type'", scheduler.backend),
-        None => ("SCHEDULER_TYPE", settings.scheduler.backend),
+) -> (SchedulerBackend, Option<Secret>) {
+    let (key, backend, own) = match &config.scheduler {
+        Some(scheduler) => ("'scheduler.type'", scheduler.backend, scheduler.url.as_ref()),
+        None => ("SCHEDULER_TYPE", settings.scheduler.backend, None),
     };
-    if backend != SchedulerBackend::Memory {
-        problems.push(not_in_this_build(key, backend.as_str()));
+    match backend {
+        SchedulerBackend::Memory => (backend, None),
+        SchedulerBackend::Postgres => {
+            if storage != StorageBackend::Postgres {
+                let message = "is postgres, so STORAGE_TYPE must be postgres too: \
+                               the queue is part of the database of the tasks";
+                problems.push(Problem::new(key, message));
+            }
+            (backend, None)
+        }
+        SchedulerBackend::Redis => {
+            if !cfg!(feature = "redis") {
+                problems.push(not_in_this_build(key, backend.as_str()));
+            }
+            let url = own.or(settings.scheduler.redis_url.as_ref()).cloned();
+            if url.is_none() {
+                let message =
+                    format!("must be set, for example to redis://host:6379: {key} is redis");
+                problems.push(Problem::new("REDIS_URL", message));
+            }
+            (backend, url)
+        }
     }
-    backend
 }
 
 fn not_in_this_build(key: &str, backend: &str) -> Problem {
-    Problem::new(
-        key,
-        format!(
-            "is {backend}, which needs the `{backend}` feature, not in this build; \
-             in this build it must be memory"
-        ),
-    )
+    let message = format!("is {backend}, which needs the `{backend}` feature, not in this build");
+    Problem::new(key, message)
 }
 
 /// Refuses what would be missed, and reports what would not.

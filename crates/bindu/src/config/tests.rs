@@ -283,16 +283,6 @@ fn what_this_build_lacks_stops_the_start() {
     let plain = AgentConfig::new("a", "b");
     for (variables, expected) in [
         (
-            [("STORAGE_TYPE", "postgres")],
-            "STORAGE_TYPE is postgres, which needs the `postgres` feature, not in this build; \
-             in this build it must be memory",
-        ),
-        (
-            [("SCHEDULER__BACKEND", "redis")],
-            "SCHEDULER_TYPE is redis, which needs the `redis` feature, not in this build; in \
-             this build it must be memory",
-        ),
-        (
             [("AUTH__ENABLED", "true")],
             "AUTH__ENABLED is on, but authentication needs the `hydra` feature, not in this build",
         ),
@@ -323,6 +313,34 @@ fn what_this_build_lacks_stops_the_start() {
     let error = resolved(&config, &[]).expect_err("a refusal");
     let keys: Vec<&str> = error.problems().iter().map(Problem::key).collect();
     assert_eq!(keys, ["'auth.enabled'", "'execution_cost'"]);
+}
+
+#[test]
+fn a_backend_needs_its_feature_and_its_address() -> Result<(), ConfigError> {
+    let plain = AgentConfig::new("a", "b");
+    let told = |variables: &[(&str, &str)]| match resolved(&plain, variables) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    for (backend, form, is_there) in [
+        ("postgres", "postgresql://user:password@host/name", cfg!(feature = "postgres")),
+        ("sqlite", "sqlite:path/of/the/file", cfg!(feature = "sqlite")),
+    ] {
+        let said = told(&[("STORAGE_TYPE", backend)]);
+        let needs = format!("needs the `{backend}` feature, not in this build");
+        assert_eq!(said.contains(&needs), !is_there, "{said}");
+        let address = format!("DATABASE_URL must be set, for example to {form}");
+        assert!(said.contains(&address), "{said}");
+        let said = told(&[("STORAGE_TYPE", backend), ("DATABASE_URL", form)]);
+        assert_eq!(said.is_empty(), is_there, "{said}");
+    }
+    let said = told(&[("SCHEDULER_TYPE", "redis")]);
+    assert!(said.contains("REDIS_URL must be set, for example to redis://host:6379"), "{said}");
+    let said = told(&[("SCHEDULER_TYPE", "postgres")]);
+    assert!(said.contains("so STORAGE_TYPE must be postgres too"), "{said}");
+    let memory = resolved(&plain, &[("DATABASE_URL", "sqlite:x"), ("REDIS_URL", "redis://x")])?;
+    assert_eq!((memory.database_url, memory.redis_url), (None, None));
+    Ok(())
 }
 
 #[test]

@@ -35,14 +35,42 @@ words! {
     }
 }
 
+words! {
+    /// What has reached the disk when a write to a file is answered.
+    #[non_exhaustive]
+    pub enum SqliteSynchronous, "one of: full, normal" {
+        /// Everything: a power cut loses nothing.
+        Full = "full",
+        /// What a power cut may lose is the last moments; a crash of the process loses nothing.
+        Normal = "normal",
+    }
+}
+
 section! {
     /// Where tasks are kept, unless the configuration says so.
     pub struct StorageSettings {
         /// The backend.
         pub backend: StorageBackend = ["STORAGE__BACKEND", "STORAGE_TYPE"] default "memory";
-        /// The database, for the backend `postgres`.
-        pub postgres_url: Option<Secret> =
+        /// The database: `postgresql://user:password@host/name` for the backend `postgres`,
+        /// `sqlite:path` for the backend `sqlite`.
+        pub url: Option<Secret> =
             ["STORAGE__POSTGRES_URL", "POSTGRES_URL", "DATABASE_URL"] default "";
+        /// Connections to the database, for the backend `postgres`.
+        pub pool_max: usize =
+            ["STORAGE__POSTGRES_POOL_MAX", "POSTGRES_POOL_MAX"] default "10" nonzero;
+        /// How long a request waits for one of them.
+        pub pool_timeout: Duration =
+            ["STORAGE__POSTGRES_TIMEOUT", "POSTGRES_TIMEOUT"] default "5" nonzero;
+        /// How long the database may take for one statement, in milliseconds; 0 sets no limit.
+        pub statement_timeout_ms: u64 = ["STORAGE__STATEMENT_TIMEOUT_MS"] default "30000";
+        /// Whether the tables are brought up to date at start. If not, an agent whose tables are
+        /// not up to date does not start; `bindu db migrate` mends that.
+        pub migrate: bool = ["STORAGE__RUN_MIGRATIONS_ON_STARTUP"] default "true";
+        /// What has reached the disk when a write is answered, for the backend `sqlite`: everything
+        /// (`full`), or everything but what the system still holds back (`normal`).
+        pub sqlite_synchronous: SqliteSynchronous = ["STORAGE__SQLITE_SYNCHRONOUS"] default "full";
+        /// For how many days tasks that are over are kept; 0 keeps them for ever.
+        pub retention_days: u32 = ["STORAGE__RETENTION_DAYS"] default "0";
         /// Tasks that the backend `memory` keeps; beyond it the oldest finished ones go.
         pub memory_max_tasks: usize = ["STORAGE__MEMORY_MAX_TASKS"] default "1000000" nonzero;
         /// Bytes that the tasks of the backend `memory` may take, about; beyond it likewise.
@@ -57,9 +85,14 @@ section! {
     pub struct SchedulerSettings {
         /// The backend.
         pub backend: SchedulerBackend = ["SCHEDULER__BACKEND", "SCHEDULER_TYPE"] default "memory";
-        /// The server, for the backend `redis`.
+        /// The server, for the backend `redis`: `redis://user:password@host:port/database`.
         pub redis_url: Option<Secret> = ["SCHEDULER__REDIS_URL", "REDIS_URL"] default "";
-        /// Jobs that may wait in the backend `memory`; beyond it a message is refused.
+        /// Whether the queue is shared with replicas of the same agent that run the Python
+        /// reference, for the backend `redis`.
+        pub redis_compat: bool = ["SCHEDULER__REDIS_COMPAT"] default "false";
+        /// The list that is shared with them.
+        pub queue_name: String = ["SCHEDULER__QUEUE_NAME"] default "bindu:tasks" nonzero;
+        /// Jobs that may wait; beyond it a message is refused.
         pub capacity: usize = ["SCHEDULER__CAPACITY"] default "10000" nonzero;
     }
 }

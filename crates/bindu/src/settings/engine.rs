@@ -4,7 +4,18 @@ use std::{num::NonZeroUsize, thread, time::Duration};
 
 use bindu_protocol::DialectPolicy;
 
-use super::section::section;
+use super::section::{section, words};
+
+words! {
+    /// What becomes of a task whose worker vanished.
+    #[non_exhaustive]
+    pub enum OnCrash, "one of: requeue, fail" {
+        /// It is run again.
+        Requeue = "requeue",
+        /// It fails.
+        Fail = "fail",
+    }
+}
 
 section! {
     /// How the protocol is spoken.
@@ -45,6 +56,17 @@ section! {
             ["WORKER__HEARTBEAT_SECONDS", "WORKER__HEARTBEAT"] default "10" nonzero;
         /// How often a job is handed out before its task is failed.
         pub max_deliveries: u32 = ["WORKER__MAX_DELIVERIES"] default "5" nonzero;
+        /// What becomes of a task whose worker vanished: it is run again (`requeue`), or it fails
+        /// (`fail`). A handler that failed is never run again.
+        pub on_crash: OnCrash = ["WORKER__ON_CRASH"] default "requeue";
+        /// How long a task may wait before it is queued once more, in case its job was lost.
+        pub requeue_after: Duration =
+            ["WORKER__REQUEUE_AFTER_SECONDS", "WORKER__REQUEUE_AFTER"] default "10" nonzero;
+        /// How long a task may be worked on by nobody we know before it counts as lost; 0 leaves
+        /// it alone. Only with a database that the Python reference used, when none of its
+        /// replicas runs any more.
+        pub adopt_after: Option<Duration> =
+            ["WORKER__ADOPT_AFTER_SECONDS", "WORKER__ADOPT_AFTER"] default "0";
         /// How long running tasks may go on after a request to stop.
         pub drain: Duration = ["WORKER__DRAIN_SECONDS", "WORKER__DRAIN"] default "30";
         /// Hides from callers what a handler said when it failed.

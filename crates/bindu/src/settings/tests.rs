@@ -23,7 +23,7 @@ fn the_first_name_of_a_setting_wins() {
         (
             &["STORAGE__POSTGRES_URL", "POSTGRES_URL", "DATABASE_URL"],
             ["postgres://a", "postgres://b"],
-            |it| it.storage.postgres_url.as_ref().expect("set").reveal().to_owned(),
+            |it| it.storage.url.as_ref().expect("set").reveal().to_owned(),
         ),
         (&["STORAGE__BACKEND", "STORAGE_TYPE"], ["postgres", "sqlite"], |it| {
             it.storage.backend.to_string()

@@ -73,12 +73,14 @@ impl State {
             return Err(StorageError::Full { limit: config.max_tasks, unit: "tasks" });
         }
         let kept = spared.map_or(0, |id| self.load_of(id).over);
-        let staying = self.bytes() - self.load.over + kept;
+        // The state of a context goes with its last task, so that of all contexts might go.
+        let staying = self.bytes() - self.states.of_contexts() - self.load.over + kept;
+        let full = StorageError::Full { limit: config.max_bytes, unit: "bytes" };
         if staying.saturating_add(bytes) > config.max_bytes {
-            return Err(StorageError::Full { limit: config.max_bytes, unit: "bytes" });
+            return Err(full);
         }
         self.drop_oldest(tasks, bytes, spared);
-        Ok(())
+        if self.bytes().saturating_add(bytes) > config.max_bytes { Err(full) } else { Ok(()) }
     }
 
     fn drop_oldest(&mut self, tasks: usize, bytes: usize, spared: Option<&TaskId>) {

@@ -1,0 +1,233 @@
+//! The store and the queue that were chosen, opened.
+
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+use std::error::Error;
+use std::sync::Arc;
+
+use bindu_did::key_dir::Identity;
+use bindu_scheduler::{MemoryScheduler, Scheduler};
+use bindu_storage::{MemoryStore, Storage};
+
+use crate::StartError;
+use crate::config::Resolved;
+use crate::settings::{SchedulerBackend, Settings, StorageBackend};
+
+/// Where tasks are kept, and what hands them out.
+pub(crate) struct Backends {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+}
+
+impl Backends {
+    /// Opens both. What the program brings itself comes first.
+    pub(crate) async fn open(
+        settings: &Settings,
+        resolved: &Resolved,
+        identity: &Identity,
+        storage: Option<Arc<dyn Storage>>,
+        scheduler: Option<Arc<dyn Scheduler>>,
+    ) -> Result<Self, StartError> {
+        let mut beside: Option<Arc<dyn Scheduler>> = None;
+        let storage = match storage {
+            Some(storage) => storage,
+            None => open_storage(settings, resolved, identity, &mut beside).await?,
+        };
+        let scheduler = match scheduler.or(beside) {
+            Some(scheduler) => scheduler,
+            None => open_scheduler(settings, resolved, identity, &storage).await?,
+        };
+        tracing::info!(storage = storage.name(), scheduler = scheduler.name(), "tasks are kept");
+        Ok(Self { storage, scheduler })
+    }
+}
+
+/// Opens the store, and with it the queue if that is part of it.
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    expect(clippy::unused_async, unused_variables, reason = "memory needs neither time nor files")
+)]
+async fn open_storage(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+    beside: &mut Option<Arc<dyn Scheduler>>,
+) -> Result<Arc<dyn Storage>, StartError> {
+    match resolved.storage {
+        StorageBackend::Memory => Ok(memory_store(settings)),
+        #[cfg(feature = "sqlite")]
+        StorageBackend::Sqlite => sqlite(settings, resolved, identity).await,
+        #[cfg(feature = "postgres")]
+        StorageBackend::Postgres => postgres(settings, resolved, identity, beside).await,
+        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        _ => Err(absent("the database")),
+    }
+}
+
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(clippy::unused_async, unused_variables, reason = "memory needs no time")
+)]
+async fn open_scheduler(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+    storage: &Arc<dyn Storage>,
+) -> Result<Arc<dyn Scheduler>, StartError> {
+    match resolved.scheduler {
+        SchedulerBackend::Memory => Ok(memory_scheduler(settings)),
+        #[cfg(feature = "redis")]
+        SchedulerBackend::Redis => redis(settings, resolved, identity, storage).await,
+        _ => Err(absent("the queue")),
+    }
+}
+
+fn memory_store(settings: &Settings) -> Arc<dyn Storage> {
+    Arc::new(MemoryStore::new(bindu_storage::MemoryConfig {
+        max_tasks: settings.storage.memory_max_tasks,
+        max_bytes: settings.storage.memory_max_bytes,
+        ..bindu_storage::MemoryConfig::default()
+    }))
+}
+
+fn memory_scheduler(settings: &Settings) -> Arc<dyn Scheduler> {
+    let capacity = settings.scheduler.capacity;
+    Arc::new(MemoryScheduler::new(bindu_scheduler::MemoryConfig { capacity }))
+}
+
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+fn failed(what: &'static str, source: impl Error + Send + Sync + 'static) -> StartError {
+    StartError::Backend { what, source: Box::new(source) }
+}
+
+/// What the settings were checked for before.
+fn absent(what: &'static str) -> StartError {
+    StartError::Backend { what, source: "it is not in this build".into() }
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+) -> Result<Arc<dyn Storage>, StartError> {
+    use bindu_sqlite::{SqliteConfig, SqliteStore, Synchronous, path_of_url};
+
+    use crate::settings::SqliteSynchronous;
+
+    const WHAT: &str = "the file of the tasks";
+    let url = resolved.database_url.as_ref().ok_or_else(|| absent(WHAT))?;
+    let path = path_of_url(url.reveal()).map_err(|error| failed(WHAT, error))?;
+    let mut config = SqliteConfig::new(path, identity.did().as_str());
+    config.synchronous = match settings.storage.sqlite_synchronous {
+        SqliteSynchronous::Full => Synchronous::Full,
+        SqliteSynchronous::Normal => Synchronous::Normal,
+    };
+    let store = SqliteStore::open(config).await.map_err(|error| failed(WHAT, error))?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+    beside: &mut Option<Arc<dyn Scheduler>>,
+) -> Result<Arc<dyn Storage>, StartError> {
+    use bindu_postgres::{PostgresError, PostgresStore};
+
+    const WHAT: &str = "the database";
+    let config = postgres_config(settings, resolved, identity).ok_or_else(|| absent(WHAT))?;
+    let is_temporary = |error: &PostgresError| matches!(error, PostgresError::Backend { .. });
+    let migrate = settings.storage.migrate;
+    let open = async || {
+        if !migrate {
+            let report = bindu_postgres::check(&config).await?;
+            if !report.is_current() {
+                let mut problems = report.problems;
+                problems.push("bring them up to date with `bindu db migrate`".to_owned());
+                return Err(PostgresError::Layout { schema: report.schema, problems });
+            }
+        }
+        PostgresStore::open(config.clone()).await
+    };
+    let opened = patiently(WHAT, settings.retry.storage(), is_temporary, open).await;
+    let store = opened.map_err(|error| failed(WHAT, error))?;
+    if resolved.scheduler == SchedulerBackend::Postgres {
+        let queue = store.scheduler().map_err(|error| failed(WHAT, error))?;
+        *beside = Some(Arc::new(queue));
+    }
+    Ok(Arc::new(store))
+}
+
+/// How the agent's database is opened; `None` if there is no address.
+#[cfg(feature = "postgres")]
+fn postgres_config(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+) -> Option<bindu_postgres::PostgresConfig> {
+    use std::time::Duration;
+
+    let url = resolved.database_url.as_ref()?;
+    let mut config = bindu_postgres::PostgresConfig::new(url.reveal());
+    config.did = Some(identity.did().as_str().to_owned());
+    config.pool_max = settings.storage.pool_max;
+    config.pool_timeout = settings.storage.pool_timeout;
+    config.statement_timeout = Duration::from_millis(settings.storage.statement_timeout_ms);
+    config.visibility = settings.worker.lease;
+    config.queue_capacity = settings.scheduler.capacity as u64;
+    Some(config)
+}
+
+#[cfg(feature = "redis")]
+async fn redis(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+    storage: &Arc<dyn Storage>,
+) -> Result<Arc<dyn Scheduler>, StartError> {
+    use bindu_redis::{Known, RedisConfig, RedisError, RedisScheduler};
+
+    const WHAT: &str = "the queue";
+    let url = resolved.redis_url.as_ref().ok_or_else(|| absent(WHAT))?;
+    // What the DID ends with is the agent's alone; the agent id follows from author and name, which
+    // another agent may share.
+    let agent = identity.did().suffix().unwrap_or_else(|| identity.agent_id());
+    let mut config = RedisConfig::new(url.reveal(), agent.to_string());
+    config.visibility = settings.worker.lease;
+    config.prefetch = settings.worker.slots();
+    config.capacity = settings.scheduler.capacity;
+    config.compat = settings.scheduler.redis_compat.then(|| settings.scheduler.queue_name.clone());
+    let is_temporary = |error: &RedisError| matches!(error, RedisError::Connect { .. });
+    // On a list that agents share, each leaves the others' entries.
+    let storage = Arc::clone(storage);
+    let known = Known::by(move |task| {
+        let storage = Arc::clone(&storage);
+        async move { !matches!(storage.load(&task).await, Ok(None)) }
+    });
+    let connect = || RedisScheduler::connect_knowing(config.clone(), known.clone());
+    let connected = patiently(WHAT, settings.retry.scheduler(), is_temporary, connect).await;
+    Ok(Arc::new(connected.map_err(|error| failed(WHAT, error))?))
+}
+
+/// Tries again what may be there in a moment, as at the start of a whole machine.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+async fn patiently<T, E: Error + 'static>(
+    what: &'static str,
+    retry: crate::settings::Retry,
+    is_temporary: impl Fn(&E) -> bool,
+    attempt: impl AsyncFn() -> Result<T, E>,
+) -> Result<T, E> {
+    let mut pause = retry.min_wait;
+    for left in (0..retry.max_attempts).rev() {
+        match attempt().await {
+            Err(error) if left > 0 && is_temporary(&error) => {
+                tracing::warn!(error = &error as &dyn Error, "{what} cannot be opened yet");
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                pause = (pause * 2).min(retry.max_wait);
+            }
+            result => return result,
+        }
+    }
+    attempt().await
+}
