@@ -78,7 +78,12 @@ async fn start(
     let did = Did::for_known_agent(&config.author, &config.name, id)?;
     let identity = Arc::new(Identity::new(key, &did, id, SystemTime::now()));
     let agent = Agent::builder_of(config, handler);
-    let agent = agent.settings(settings.clone()).directory(fixtures).identity(identity);
+    let mut settings = settings.clone();
+    // A file is for one agent.
+    if let Some(url) = &settings.storage.url {
+        settings.storage.url = Some(url.reveal().replace("{agent}", name).into());
+    }
+    let agent = agent.settings(settings).directory(fixtures).identity(identity);
     Ok(agent.spawn().await?)
 }
 

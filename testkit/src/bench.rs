@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod process;
 mod report;
+mod storage;
 mod stream;
 mod typed;
 
@@ -25,6 +26,9 @@ pub use self::machine::Machine;
 pub(crate) use self::machine::resident_bytes;
 pub use self::process::{Child, child};
 pub use self::report::{Report, Row, Verdict};
+pub use self::storage::{
+    Growth, STORAGE_PARTS, StorageOptions, StorageReport, Throughput, run_storage,
+};
 
 /// What to measure.
 #[derive(Clone, Debug)]

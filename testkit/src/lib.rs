@@ -2,17 +2,24 @@
 //!
 //! - [`wire`] replays recorded conversations against running agents and compares
 //!   the answers.
+//! - [`services`] are real servers for tests: private Postgres and Redis.
 //! - `test_agent::TestAgent` (feature `agents`) is an agent for one test, with its client.
 //! - `agents` (feature) are the agents those conversations were held with; `bench` measures an
-//!   agent, `soak` is unkind to one.
+//!   agent, `soak` is unkind to one, `crash` kills several and whatever they stand on.
+//! - `sim` (feature) runs several replicas on one thread, under simulated time and faults.
 //! - `fuzz` (feature) is what every reader of foreign bytes has to hold.
 
 #[cfg(feature = "agents")]
 pub mod agents;
 #[cfg(feature = "agents")]
 pub mod bench;
+#[cfg(feature = "agents")]
+pub mod crash;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+pub mod services;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "agents")]
 pub mod soak;
 #[cfg(feature = "agents")]

@@ -11,11 +11,23 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bindu_testkit::services::Services;
 
-use crate::{fixtures, layers, test, tidy, vectors, wire, workspace, workspace::Workspace};
+use crate::{
+    crash, fixtures, layers, services, test, tidy, vectors, wire, workspace, workspace::Workspace,
+};
 
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+pub(crate) fn run(workspace: Workspace) -> anyhow::Result<()> {
     let mut gates = Gates::default();
+    // They live as long as this value: through every gate. Without them the tests that need them
+    // fail, each with a reason.
+    let mut services = None;
+    gates.run("services", || {
+        services = Some(services::start()?);
+        Ok(())
+    });
+    let vars = services.as_ref().map(Services::vars).unwrap_or_default();
+    let workspace = &workspace.with_vars(vars);
     gates.run("fmt", || workspace.run_cargo(&["fmt", "--all", "--check"]));
     gates.run("clippy", || clippy(workspace, &["--workspace", "--all-targets", "--all-features"]));
     gates.run("clippy, each feature", || each_feature(workspace));
@@ -25,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     });
     let mut totals = test::Totals::default();
     gates.run("test", || {
-        totals = test::run(workspace)?;
+        totals = test::run_beside(workspace)?;
         totals.check()
     });
     gates.run("layers", || layers::run(workspace));
@@ -36,6 +48,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     gates.run("consumer", || consumer::run(workspace));
     gates.run("vectors", || vectors::run(workspace, &vectors::Args::default()));
     gates.run("wire", || wire::run(workspace, &wire::Args::default()));
+    gates.run("crash", || crash::run(workspace, &crash::Args::short()));
     gates.run("fuzz", || fuzz::run(workspace));
     let result = gates.finish();
     // The last line is the count of tests, for whoever reads only that.

@@ -3,8 +3,11 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod fixtures;
 mod layers;
+mod services;
+mod sim;
 mod soak;
 mod test;
 mod tidy;
@@ -29,8 +32,10 @@ struct Cli {
 enum Command {
     /// Run every gate and print how long each took.
     Ci,
-    /// Run all tests, documentation included.
-    Test,
+    /// Run all tests, documentation included, with a Postgres and a Redis of their own.
+    Test(test::Args),
+    /// Start and stop a Postgres and a Redis for tests by hand.
+    Services(services::Args),
     /// Check that crates depend on lower layers only, and heavy packages have one owner.
     Layers,
     /// Check that every crate is documented and no file is too long or unfinished.
@@ -45,11 +50,15 @@ enum Command {
     Bench(bench::Args),
     /// Be unkind to an agent for a while, and check what must hold.
     Soak(soak::Args),
+    /// Kill agents, databases and queues under load, and check that no task suffers.
+    Crash(crash::Args),
+    /// Simulate several replicas under faults, on paused time, and check what must hold.
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli.command) {
+    match run(Workspace::new(), &cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("error: {error:#}");
@@ -58,17 +67,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> anyhow::Result<()> {
-    let workspace = Workspace::new();
+fn run(workspace: Workspace, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Ci => ci::run(&workspace),
-        Command::Test => test::run(&workspace)?.into_result(),
+        Command::Ci => ci::run(workspace),
+        Command::Test(args) => test::run(workspace, args)?.into_result(),
+        Command::Services(args) => services::run(&workspace, args),
         Command::Layers => layers::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Fixtures(args) => fixtures::run(&workspace, args),
         Command::Vectors(args) => vectors::run(&workspace, args),
         Command::Wire(args) => wire::run(&workspace, args),
         Command::Bench(args) => bench::run(&workspace, args),
+        Command::Sim(args) => sim::run(&workspace, args),
+        Command::Crash(args) => crash::run(&workspace, args),
         Command::Soak(args) => soak::run(&workspace, args),
     }
 }

@@ -2,12 +2,33 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, ensure};
+use bindu_testkit::services::Watcher;
 
-use crate::workspace::Workspace;
+use crate::{services, workspace::Workspace};
+
+/// What every test has in its path that needs a Postgres or a Redis: a module of this name.
+const NEEDS_SERVICES: &str = "needs_services";
+
+/// What is tested.
+const EVERYTHING: [&str; 4] = ["test", "--workspace", "--all-features", "--no-fail-fast"];
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Leave out what needs servers, and say at the end what that was.
+    #[arg(long, value_enum)]
+    without: Option<Without>,
+}
+
+/// What can be left out.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Without {
+    /// Tests that need a Postgres or a Redis.
+    Services,
+}
 
 /// How many tests ran, over all test binaries and documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,11 +53,34 @@ impl Totals {
     }
 }
 
-/// Runs the tests, shows their output and counts.
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Totals> {
-    let arguments = ["test", "--workspace", "--all-features", "--no-fail-fast"];
-    let mut child =
-        workspace.cargo(&arguments).stdout(Stdio::piped()).spawn().context("running cargo test")?;
+/// Runs the tests beside a Postgres and a Redis, unless they are left out.
+pub(crate) fn run(workspace: Workspace, args: &Args) -> anyhow::Result<Totals> {
+    if args.without.is_some() {
+        let totals = count(workspace.cargo(&EVERYTHING).args(["--", "--skip", NEEDS_SERVICES]))?;
+        println!("\nleft out, because they need a Postgres or a Redis:");
+        let mut list = workspace.cargo(&EVERYTHING);
+        list.args(["--quiet", "--lib", "--bins", "--tests", "--", "--list", NEEDS_SERVICES]);
+        let names = list.output().context("listing what was left out")?;
+        let names = String::from_utf8_lossy(&names.stdout);
+        for name in names.lines().filter_map(|line| line.strip_suffix(": test")) {
+            println!("  {name}");
+        }
+        return Ok(totals);
+    }
+    // They live as long as this value, and end before we do.
+    let services = services::start()?;
+    run_beside(&workspace.with_vars(services.vars()))
+}
+
+/// Runs the tests; the servers they need are in the workspace's variables.
+pub(crate) fn run_beside(workspace: &Workspace) -> anyhow::Result<Totals> {
+    count(&mut workspace.cargo(&EVERYTHING))
+}
+
+/// Runs cargo, shows its output and counts.
+fn count(cargo: &mut Command) -> anyhow::Result<Totals> {
+    let (mut child, _watcher) =
+        Watcher::spawn(cargo.stdout(Stdio::piped())).context("running cargo test")?;
     let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {

@@ -1,9 +1,11 @@
 //! `cargo xtask wire`: replays recorded conversations with agents.
 //!
-//! Without arguments it starts the fixture agents itself, once for each way to
-//! choose the dialect, and replays every section that there is.
+//! Without arguments it starts the fixture agents itself, once for each storage and
+//! scheduler and each way to choose the dialect, and replays every section that
+//! there is.
 
 mod agents;
+mod backends;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +17,8 @@ use anyhow::{Context as _, ensure};
 use bindu_testkit::wire::{Options, Report, Runner};
 
 use self::agents::Agents;
+use self::backends::Backends;
+pub(crate) use self::backends::{Scheduler, Storage};
 use crate::workspace::Workspace;
 
 /// Where the transcripts lie that were recorded from the reference.
@@ -42,6 +46,12 @@ pub(crate) struct Args {
     /// How the agents choose their dialect. Replays the sections of this one only.
     #[arg(long, value_enum)]
     dialect: Option<Dialect>,
+    /// Where the agents keep their tasks. Replays the combinations with this one only.
+    #[arg(long, value_enum, conflicts_with = "map")]
+    storage: Option<Storage>,
+    /// How the agents hand out work. Replays the combinations with this one only.
+    #[arg(long, value_enum, conflicts_with = "map")]
+    scheduler: Option<Scheduler>,
     /// A folder of transcripts to replay instead of the repository's.
     #[arg(long, value_name = "DIR")]
     transcripts: Option<PathBuf>,
@@ -66,6 +76,8 @@ impl Default for Args {
             serve: None,
             map: None,
             dialect: None,
+            storage: None,
+            scheduler: None,
             transcripts: None,
             strictness: Strictness::default(),
             only: None,
@@ -121,7 +133,8 @@ struct Section {
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     if let Some(map) = &args.serve {
-        return agents::serve(workspace, args.dialect.unwrap_or(Dialect::Auto), map);
+        let backends = Backends::chosen(args.storage, args.scheduler)?;
+        return agents::serve(workspace, args.dialect.unwrap_or(Dialect::Auto), &backends, map);
     }
     if let Some(map) = &args.map {
         let map = fs::read_to_string(map).with_context(|| format!("reading {}", map.display()))?;
@@ -139,7 +152,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     }
     let program = agents::build(workspace)?;
     let (mut passed, mut failed, mut verdicts) = (0, 0, Vec::new());
-    for dialect in Dialect::ALL {
+    let combinations = Backends::all(args.storage, args.scheduler);
+    ensure!(!combinations.is_empty(), "there is no such combination of storage and scheduler");
+    for (combination, dialect) in
+        combinations.iter().flat_map(|one| Dialect::ALL.map(|dialect| (one, dialect)))
+    {
         if args.dialect.is_some_and(|only| only != dialect) {
             continue;
         }
@@ -147,13 +164,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         if sections.is_empty() {
             continue;
         }
-        let agents = Agents::start(workspace, &program, dialect)?;
+        // Servers and files of their own: no agent finds what another run left.
+        let backends = combination.open()?;
+        let agents = Agents::start(workspace, &program, dialect, &backends)?;
         for section in sections {
-            println!("\n== {}", section.name);
+            let name = format!("{combination}: {}", section.name);
+            println!("\n== {name}");
             let report = replay(args, &section, agents.addresses().clone())?;
             let mark = if report.failed == 0 { "ok" } else { "FAILED" };
             let counts = format!("{} passed, {} failed", report.passed, report.failed);
-            verdicts.push(format!("{:<60}{counts:<24}{mark}", section.name));
+            verdicts.push(format!("{name:<80}{counts:<24}{mark}"));
             passed += report.passed;
             failed += report.failed;
         }

@@ -12,12 +12,19 @@ use cargo_metadata::{CargoOpt, Metadata, MetadataCommand, Package};
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
+    /// What every cargo command finds in its environment, beside our own.
+    vars: Vec<(String, String)>,
 }
 
 impl Workspace {
     pub(crate) fn new() -> Self {
         let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Self { root: xtask.parent().unwrap_or(xtask).to_owned() }
+        Self { root: xtask.parent().unwrap_or(xtask).to_owned(), vars: Vec::new() }
+    }
+
+    /// The same, with more variables for what cargo runs.
+    pub(crate) fn with_vars(self, vars: Vec<(String, String)>) -> Self {
+        Self { vars, ..self }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -41,7 +48,7 @@ impl Workspace {
     /// A cargo command in the root of the repository.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
-        command.args(arguments).current_dir(&self.root);
+        command.args(arguments).current_dir(&self.root).envs(self.vars.iter().cloned());
         command
     }
 

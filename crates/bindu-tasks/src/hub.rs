@@ -4,7 +4,7 @@
 //! bounded, a batch may come late, and two batches of one task may even come in the wrong order.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bindu_protocol::TaskId;
@@ -19,11 +19,15 @@ pub(crate) struct Hub {
     channels: Mutex<HashMap<TaskId, Channel>>,
     /// How many channels there are, so that nobody takes the lock when nobody listens.
     open: AtomicUsize,
+    /// How many channels there ever were.
+    made: AtomicU64,
     backlog: usize,
 }
 
 #[derive(Debug, Default)]
 struct Channel {
+    /// Its place in the order in which channels were made.
+    number: u64,
     /// Those who wait for the task to settle.
     waiters: Vec<oneshot::Sender<Arc<Record>>>,
     /// Those who follow every event.
@@ -41,7 +45,8 @@ pub(crate) struct Waiter<'a> {
 impl Hub {
     /// A hub whose followers may fall `backlog` batches behind.
     pub(crate) fn new(backlog: usize) -> Self {
-        Self { channels: Mutex::default(), open: AtomicUsize::new(0), backlog: backlog.max(1) }
+        let (open, made) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { channels: Mutex::default(), open, made, backlog: backlog.max(1) }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Channel>> {
@@ -49,11 +54,22 @@ impl Hub {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn channel<'a>(
+        &self,
+        channels: &'a mut HashMap<TaskId, Channel>,
+        id: &TaskId,
+    ) -> &'a mut Channel {
+        channels.entry(id.clone()).or_insert_with(|| Channel {
+            number: self.made.fetch_add(1, Ordering::Relaxed),
+            ..Channel::default()
+        })
+    }
+
     /// Listens from now on for `id` to settle.
     pub(crate) fn wait(&self, id: &TaskId) -> Waiter<'_> {
         let (sender, settled) = oneshot::channel();
         let mut channels = self.lock();
-        channels.entry(id.clone()).or_default().waiters.push(sender);
+        self.channel(&mut channels, id).waiters.push(sender);
         self.open.store(channels.len(), Ordering::SeqCst);
         Waiter { hub: self, id: id.clone(), settled }
     }
@@ -61,7 +77,7 @@ impl Hub {
     /// Listens from now on for every event of `id`.
     pub(crate) fn follow(&self, id: &TaskId) -> broadcast::Receiver<Batch> {
         let mut channels = self.lock();
-        let followers = &mut channels.entry(id.clone()).or_default().followers;
+        let followers = &mut self.channel(&mut channels, id).followers;
         let receiver = match followers {
             Some(sender) => sender.subscribe(),
             None => followers.insert(broadcast::channel(self.backlog).0).subscribe(),
@@ -95,12 +111,15 @@ impl Hub {
         self.tidy(&mut channels, &committed.record.task.id);
     }
 
-    /// The tasks that somebody listens to.
+    /// The tasks that somebody listens to, those first that were listened to first.
     pub(crate) fn ids(&self) -> Vec<TaskId> {
         if self.open.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }
-        self.lock().keys().cloned().collect()
+        let channels = self.lock();
+        let mut ids: Vec<_> = channels.iter().map(|(id, channel)| (channel.number, id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     /// Whether somebody listens to a task.

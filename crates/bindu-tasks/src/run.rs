@@ -15,30 +15,33 @@ use crate::{OnCrash, TaskError, Tasks};
 
 /// The runs of this process, so that a cancel finds the one it means.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Mutex<HashMap<TaskId, (RunId, CancellationToken)>>);
+pub(crate) struct Runs(Mutex<HashMap<TaskId, (RunId, CancellationToken, u64)>>);
+
+static BEGUN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 impl Runs {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, (RunId, CancellationToken)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, (RunId, CancellationToken, u64)>> {
         // Each statement leaves the map whole, so a panic elsewhere breaks nothing in it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self, id: &TaskId, run: RunId) -> CancellationToken {
         let token = CancellationToken::new();
-        self.lock().insert(id.clone(), (run, token.clone()));
+        let number = BEGUN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.lock().insert(id.clone(), (run, token.clone(), number));
         token
     }
 
     fn end(&self, id: &TaskId, run: RunId) {
         let mut runs = self.lock();
-        if runs.get(id).is_some_and(|(own, _)| *own == run) {
+        if runs.get(id).is_some_and(|(own, _, _)| *own == run) {
             runs.remove(id);
         }
     }
 
     /// Stops the run of a task; says whether there is one.
     pub(crate) fn cancel(&self, id: &TaskId) -> bool {
-        let token = self.lock().get(id).map(|(_, token)| token.clone());
+        let token = self.lock().get(id).map(|(_, token, _)| token.clone());
         token.inspect(CancellationToken::cancel).is_some()
     }
 
@@ -46,14 +49,18 @@ impl Runs {
     pub(crate) fn check(&self, id: &TaskId, stored: Option<&Record>) {
         let has = stored.and_then(|record| record.lease).map(|lease| lease.run);
         let token = match self.lock().get(id) {
-            Some((run, token)) if has != Some(*run) => token.clone(),
+            Some((run, token, _)) if has != Some(*run) => token.clone(),
             _ => return,
         };
         token.cancel();
     }
 
+    /// The tasks that are run, those first that were begun first.
     pub(crate) fn ids(&self) -> Vec<TaskId> {
-        self.lock().keys().cloned().collect()
+        let runs = self.lock();
+        let mut ids: Vec<_> = runs.iter().map(|(id, (_, _, number))| (*number, id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     pub(crate) fn has(&self, id: &TaskId) -> bool {
@@ -61,9 +68,8 @@ impl Runs {
     }
 
     pub(crate) fn cancel_all(&self) {
-        let tokens: Vec<_> = self.lock().values().map(|(_, token)| token.clone()).collect();
-        for token in tokens {
-            token.cancel();
+        for id in self.ids() {
+            self.cancel(&id);
         }
     }
 }
@@ -290,6 +296,26 @@ impl Run {
         }
     }
 
+    /// Learns which webhooks have come and gone while the handler ran; asks again while the store
+    /// fails, as long as nobody else may begin.
+    async fn refresh(&mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.tasks.load(&self.record.task.id).await {
+                Ok(Some(now)) if now.version == self.record.version => {
+                    self.record = now;
+                    return;
+                }
+                Err(_) if pause < self.remaining() && !self.token.is_cancelled() => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                // The write will tell.
+                _ => return,
+            }
+        }
+    }
+
     /// Stores further pieces of the run's one streamed artifact, and shows them to whoever
     /// follows.
     ///
@@ -359,12 +385,8 @@ impl Run {
         }
         let at = self.tasks.now();
         events.push(status(&self.record, state, says, at));
-        // Webhooks may have come and gone while the handler ran.
-        if self.tasks.0.pushes.is_some()
-            && let Ok(Some(now)) = self.tasks.load(&self.record.task.id).await
-            && now.version == self.record.version
-        {
-            self.record = now;
+        if self.tasks.0.pushes.is_some() {
+            self.refresh().await;
         }
         let change = self.tasks.step(&self.record, Hold::Release(self.id), events, at);
         Ok(self.write(change).await.map_err(lost)?.record)
@@ -379,7 +401,10 @@ impl Run {
     ///
     /// [`TaskError::RunLost`]: there is nothing to give back. [`TaskError::Storage`]: the task is
     /// run again once the lease has ended.
-    pub async fn give_back(self) -> Result<(), TaskError> {
+    pub async fn give_back(mut self) -> Result<(), TaskError> {
+        if self.tasks.0.pushes.is_some() {
+            self.refresh().await;
+        }
         let at = self.tasks.now();
         let events = [TaskState::Suspended, TaskState::Resumed]
             .map(|state| EventBody::Status(TaskStatus::new(state, at)));

@@ -106,11 +106,23 @@ impl Tasks {
                 return Ok(submitted);
             }
         }
-        match tokio::time::timeout(patience, waiter.settled()).await {
-            Ok(Some(record)) => submitted.record = record,
-            Ok(None) => return Err(TaskError::NotFound),
-            Err(_) => submitted.record = self.get(caller, &submitted.record.task.id).await?,
-        }
+        let waited = tokio::time::timeout(patience, async {
+            loop {
+                if let Some(record) = waiter.settled().await {
+                    return Ok::<_, TaskError>(record);
+                }
+                // Gone, or looked for before it was there: one listens before a task is stored.
+                waiter = self.0.hub.wait(&submitted.record.task.id);
+                let record = self.get(caller, &submitted.record.task.id).await?;
+                if record.task.status.state.is_settled() {
+                    return Ok::<_, TaskError>(record);
+                }
+            }
+        });
+        submitted.record = match waited.await {
+            Ok(settled) => settled?,
+            Err(_) => self.get(caller, &submitted.record.task.id).await?,
+        };
         Ok(submitted)
     }
 

@@ -59,16 +59,13 @@ impl Tasks {
                 change = heard.next() => change.unwrap_or(Changed::Missed),
                 () = sleep_until(again), if is_shared => Changed::Missed,
             };
-            match change {
-                Changed::Task(id) => self.look_at(&id).await,
-                _ => {
-                    again = Instant::now() + LISTEN_AGAIN;
-                    let mut ids = self.0.hub.ids();
-                    ids.extend(self.0.runs.ids());
-                    for id in ids {
-                        self.look_at(&id).await;
-                    }
-                }
+            if let Changed::Task(id) = change {
+                self.look_at(&id).await;
+                continue;
+            }
+            again = Instant::now() + LISTEN_AGAIN;
+            for id in self.0.hub.ids().into_iter().chain(self.0.runs.ids()) {
+                self.look_at(&id).await;
             }
         }
     }
@@ -130,8 +127,7 @@ impl Tasks {
             return self.fail_lost(&record.task.id).await;
         }
         match self.0.scheduler.push(job(record, None)).await {
-            Ok(()) => Ok(()),
-            Err(SchedulerError::Closed) => Ok(()),
+            Ok(()) | Err(SchedulerError::Closed) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -164,7 +164,7 @@ impl Agent {
 
         let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
         let Backends { storage, scheduler } =
-            Backends::open(&settings, &resolved, &identity, storage, scheduler).await?;
+            Box::pin(Backends::open(&settings, &resolved, &identity, storage, scheduler)).await?;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self
             .config

@@ -139,16 +139,19 @@ async fn postgres(
     let config = postgres_config(settings, resolved, identity).ok_or_else(|| absent(WHAT))?;
     let is_temporary = |error: &PostgresError| matches!(error, PostgresError::Backend { .. });
     let migrate = settings.storage.migrate;
-    let open = async || {
-        if !migrate {
-            let report = bindu_postgres::check(&config).await?;
-            if !report.is_current() {
-                let mut problems = report.problems;
-                problems.push("bring them up to date with `bindu db migrate`".to_owned());
-                return Err(PostgresError::Layout { schema: report.schema, problems });
+    let open = || {
+        let config = config.clone();
+        async move {
+            if !migrate {
+                let report = bindu_postgres::check(&config).await?;
+                if !report.is_current() {
+                    let mut problems = report.problems;
+                    problems.push("bring them up to date with `bindu db migrate`".to_owned());
+                    return Err(PostgresError::Layout { schema: report.schema, problems });
+                }
             }
+            PostgresStore::open(config).await
         }
-        PostgresStore::open(config.clone()).await
     };
     let opened = patiently(WHAT, settings.retry.storage(), is_temporary, open).await;
     let store = opened.map_err(|error| failed(WHAT, error))?;
@@ -212,11 +215,11 @@ async fn redis(
 
 /// Tries again what may be there in a moment, as at the start of a whole machine.
 #[cfg(any(feature = "postgres", feature = "redis"))]
-async fn patiently<T, E: Error + 'static>(
+async fn patiently<T, E: Error + 'static, F: Future<Output = Result<T, E>>>(
     what: &'static str,
     retry: crate::settings::Retry,
     is_temporary: impl Fn(&E) -> bool,
-    attempt: impl AsyncFn() -> Result<T, E>,
+    attempt: impl Fn() -> F,
 ) -> Result<T, E> {
     let mut pause = retry.min_wait;
     for left in (0..retry.max_attempts).rev() {

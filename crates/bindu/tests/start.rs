@@ -3,7 +3,7 @@
 use bindu::{Agent, AgentConfig, Reply, Settings, StartError, Turn};
 use serde_json::json;
 
-use crate::caller::{Result, agent, config};
+use crate::caller::{LONG, Result, agent, config};
 
 async fn echo(turn: Turn) -> Result<Reply> {
     Ok(Reply::text(turn.text()))
@@ -78,5 +78,13 @@ async fn an_agent_on_a_free_port_says_where_it_is() -> Result {
     assert_ne!(port, 0);
     assert!(running.url().contains(&port.to_string()), "{}", running.url());
     running.stop(std::time::Duration::ZERO).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_can_be_started_by_a_task_of_its_own() -> Result {
+    let agent = agent("sent", async |_: Turn| Ok(Reply::text("done")))?;
+    let running = tokio::spawn(agent.spawn()).await??;
+    running.stop(LONG).await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Runs an example as its reader would: as a program of its own, in an empty directory, on a free
 //! port, spoken to over HTTP and ended by SIGTERM. No part of the tutorial.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -32,11 +33,21 @@ impl Example {
     ///
     /// If it does not come up; with what it logged.
     pub async fn start(program: &str) -> anyhow::Result<Self> {
+        Self::start_with(program, &[]).await
+    }
+
+    /// Starts a program with these variables beside.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(program: &str, vars: &[(&str, &OsStr)]) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut child = Command::new(program)
             // Nothing of the tester's own settings; port 0 is any free one.
             .env_clear()
             .env("BINDU_PORT", "0")
+            .envs(vars.iter().copied())
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

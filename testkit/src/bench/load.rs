@@ -109,7 +109,11 @@ impl Load {
         Ok(count)
     }
 
-    async fn exchange<'c>(&self, connection: &'c mut Connection) -> io::Result<&'c [u8]> {
+    /// Sends on a connection, and checks the answer.
+    pub(super) async fn exchange<'c>(
+        &self,
+        connection: &'c mut Connection,
+    ) -> io::Result<&'c [u8]> {
         let answer = connection.exchange(&self.request).await?;
         let is_expected =
             answer.status == 200 && memmem::find(answer.body, self.expected.as_bytes()).is_some();

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{Dialect, REFERENCE};
+use super::{Backends, Dialect, REFERENCE};
 use crate::workspace::Workspace;
 
 /// How long the agents may take to answer after their start.
@@ -48,6 +48,7 @@ impl Agents {
         workspace: &Workspace,
         program: &Path,
         dialect: Dialect,
+        backends: &Backends,
     ) -> anyhow::Result<Self> {
         // A folder of their own, so that no `.env` of the developer's reaches them.
         let folder = program.parent().context("a program lies in a folder")?.join("wire");
@@ -65,6 +66,7 @@ impl Agents {
             .env("DID__SUFFIX", "agent-id")
             .env("A2A__DIALECT", dialect.as_str())
             .env("LOGGING__DEFAULT_LEVEL", "WARNING")
+            .envs(backends.variables())
             .current_dir(&folder)
             // Closed when we end, in whatever way; then the agents end too.
             .stdin(Stdio::piped())
@@ -148,13 +150,18 @@ fn is_healthy(address: &str) -> bool {
 }
 
 /// `cargo xtask wire --serve`: runs the agents until a signal.
-pub(super) fn serve(workspace: &Workspace, dialect: Dialect, map: &Path) -> anyhow::Result<()> {
+pub(super) fn serve(
+    workspace: &Workspace,
+    dialect: Dialect,
+    backends: &Backends,
+    map: &Path,
+) -> anyhow::Result<()> {
     let program = build(workspace)?;
     let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
     runtime.block_on(async {
         // Heard from before the start on, so that none is missed.
         let mut signals = Signals::listen()?;
-        let mut agents = Agents::start(workspace, &program, dialect)?;
+        let mut agents = Agents::start(workspace, &program, dialect, backends)?;
         write_whole(map, &serde_json::to_string_pretty(agents.addresses())?)?;
         for (name, address) in agents.addresses() {
             println!("{name:<16}{address}");

@@ -1,0 +1,41 @@
+//! Kills agents and servers, and checks that no task suffers; `cargo xtask crash` runs it.
+#![expect(clippy::print_stdout, reason = "a program talks to its user")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bindu_testkit::crash::{self, Backends, Fault, Options};
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(about = "Kills agents and servers, and checks that no task suffers")]
+struct Args {
+    /// The agent to kill: `example-runlog`.
+    #[arg(long)]
+    program: PathBuf,
+    /// What it keeps its tasks in.
+    #[arg(long, value_enum, default_value_t = Backends::Redis)]
+    backends: Backends,
+    /// How many rounds.
+    #[arg(long, default_value_t = 12)]
+    rounds: usize,
+    /// How many tasks a round has.
+    #[arg(long, default_value_t = 300)]
+    tasks: usize,
+    /// Where chance begins.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only this fault, by its name in the report.
+    #[arg(long)]
+    only: Option<Fault>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let Args { program, backends, rounds, tasks, seed, only } = Args::parse();
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("seed {seed}");
+    let options = Options { program, backends, rounds, tasks, seed, only };
+    let report = crash::run(&options, |line| println!("{line}"))?;
+    println!("\n{report}");
+    Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,144 @@
+//! What the machine has, and what may be added to it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{DATABASE_URL, REDIS_URL, ServicesError};
+
+/// Where Debian keeps each version of Postgres.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
+
+/// What Debian asks before a package starts its own server.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// The machine that the servers run on, as far as they need to know.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Folders of programs, as in `PATH`.
+    pub path: OsString,
+    /// A folder with a folder `N/bin` for each version of Postgres.
+    pub postgres_versions: PathBuf,
+    /// Whether we are root, and so may install packages, and may not run Postgres as ourselves.
+    pub is_root: bool,
+    /// The file that says whether a package may start its server.
+    pub policy: PathBuf,
+}
+
+impl Machine {
+    /// The machine that this process runs on.
+    #[must_use]
+    pub fn this() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a tool for tests, which has no Settings")]
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
+        Self {
+            path,
+            postgres_versions: POSTGRES_VERSIONS.into(),
+            is_root: id.is_ok_and(|id| id.stdout.trim_ascii() == b"0"),
+            policy: POLICY.into(),
+        }
+    }
+
+    /// The folder that has `postgres`, `initdb` and `pg_isready`; installs them if it may.
+    pub(super) fn postgres(&self) -> Result<PathBuf, ServicesError> {
+        self.find_or_install(("Postgres", "postgresql", DATABASE_URL), || {
+            let all_of_it = |folder: &PathBuf| {
+                ["postgres", "initdb", "pg_isready"].iter().all(|name| folder.join(name).is_file())
+            };
+            let mut versions: Vec<PathBuf> = fs::read_dir(&self.postgres_versions)
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+                .collect();
+            // The newest one first.
+            versions.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
+            versions.into_iter().chain(std::env::split_paths(&self.path)).find(all_of_it)
+        })
+    }
+
+    /// The program `redis-server`; installs it if it may.
+    pub(super) fn redis(&self) -> Result<PathBuf, ServicesError> {
+        self.find_or_install(("Redis", "redis-server", REDIS_URL), || self.program("redis-server"))
+    }
+
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        std::env::split_paths(&self.path).map(|at| at.join(name)).find(|file| file.is_file())
+    }
+
+    fn find_or_install(
+        &self,
+        (server, package, variable): (&'static str, &'static str, &'static str),
+        find: impl Fn() -> Option<PathBuf>,
+    ) -> Result<PathBuf, ServicesError> {
+        if let Some(found) = find() {
+            return Ok(found);
+        }
+        let missing = ServicesError::Missing { server, package, variable };
+        let Some(apt) = self.program("apt-get").filter(|_| self.is_root) else {
+            return Err(missing);
+        };
+        let log = self.install(&apt, package)?;
+        find().ok_or(ServicesError::Install { package, variable, log })
+    }
+
+    /// Installs a package; the server that comes with it is not started. Gives the end of what was
+    /// said.
+    fn install(&self, apt: &Path, package: &str) -> Result<String, ServicesError> {
+        let _policy = Policy::forbid(&self.policy)?;
+        let run = |arguments: &[&str]| {
+            Command::new(apt)
+                .args(arguments)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .env("PATH", &self.path)
+                .stdin(Stdio::null())
+                .output()
+                .map_err(ServicesError::io("running apt-get"))
+        };
+        let install = ["install", "--yes", "--quiet", "--no-install-recommends", package];
+        let mut output = run(&install)?;
+        if !output.status.success() {
+            // What it knows of packages may be old, or nothing at all.
+            run(&["update", "--quiet"])?;
+            output = run(&install)?;
+        }
+        Ok(super::server::tail(&[output.stdout, output.stderr].concat()))
+    }
+}
+
+/// The number in `…/15/bin`.
+fn version(folder: &Path) -> u32 {
+    let number = folder.parent().and_then(Path::file_name);
+    number.and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0)
+}
+
+/// Keeps packages from starting servers while it lives, unless the machine has a rule of its own.
+struct Policy<'a>(Option<&'a Path>);
+
+impl<'a> Policy<'a> {
+    fn forbid(file: &'a Path) -> Result<Self, ServicesError> {
+        if file.exists() {
+            return Ok(Self(None));
+        }
+        let rule =
+            "#!/bin/sh\n# Here while a test installs a server that must not start.\nexit 101\n";
+        fs::write(file, rule).map_err(ServicesError::io("writing policy-rc.d"))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let runs = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(file, runs).map_err(ServicesError::io("writing policy-rc.d"))?;
+        }
+        Ok(Self(Some(file)))
+    }
+}
+
+impl Drop for Policy<'_> {
+    fn drop(&mut self) {
+        if let Some(file) = self.0 {
+            // If it is gone already, all the better.
+            let _ = fs::remove_file(file);
+        }
+    }
+}
