@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod card;
+mod db;
 mod did;
 mod peer;
 mod send;
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     /// Look at tasks, follow them, end them.
     #[command(subcommand, after_help = crate::exit::HELP)]
     Task(task::Command),
+    /// Look after the database of an agent.
+    #[command(subcommand)]
+    Db(db::Command),
     /// Make and show identities.
     #[command(subcommand)]
     Did(did::Command),
@@ -38,6 +42,7 @@ impl Command {
             Self::Card(args) => wait_for(args.run(output)),
             Self::Send(args) => wait_for(args.run(output)),
             Self::Task(command) => wait_for(command.run(output)),
+            Self::Db(command) => wait_for(command.run(output)),
             Self::Did(command) => command.run(output),
             Self::Serve(args) => args.run(),
         }

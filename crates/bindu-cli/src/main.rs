@@ -1,4 +1,4 @@
-//! The `bindu` command: call agents, follow their tasks, make identities.
+//! The `bindu` command: call agents, follow their tasks, make identities, look after databases.
 
 mod command;
 mod content;
@@ -16,7 +16,7 @@ use self::command::Command;
 use self::exit::{Exit, report};
 use self::output::Output;
 
-/// Call agents, follow their tasks, make identities.
+/// Call agents, follow their tasks, make identities, look after databases.
 #[derive(Debug, Parser)]
 #[command(name = "bindu", version, after_help = exit::HELP)]
 struct Cli {

@@ -1,7 +1,11 @@
 //! The built command against canned agents.
 
 mod agent;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod db;
 mod did;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod needs_services;
 mod run;
 mod send;
 mod serve;

@@ -165,10 +165,9 @@ impl Backfill {
             rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
         if !logged.is_empty() {
             // A trigger of older tables moves `updated_at`. What the log held it still holds.
-            let keep = self.sql.of(
-                "UPDATE {s}.tasks SET logged_at = updated_at WHERE id = ANY($1) \
-                 AND logged_at IS DISTINCT FROM updated_at",
-            );
+            let keep =
+                self.sql.of("UPDATE {s}.tasks SET logged_at = updated_at WHERE id = ANY($1) \
+                 AND logged_at IS DISTINCT FROM updated_at");
             tx.execute(&keep, &[&logged]).await?;
         }
         tx.commit().await?;

@@ -38,7 +38,7 @@ pub(crate) enum Command {
 /// What is read of `did.json`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
+pub(super) struct Record {
     public_key_base58: Option<String>,
     #[serde(default)]
     created: String,
@@ -49,7 +49,7 @@ struct Record {
 
 impl Record {
     /// `None` if the directory has none.
-    fn read(dir: &Path) -> Result<Option<Self>> {
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join("did.json");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -58,6 +58,11 @@ impl Record {
         };
         let record = serde_json::from_str(&text);
         record.map(Some).with_context(|| format!("understanding {}", path.display()))
+    }
+
+    /// The DIDs of all agents of the directory.
+    pub(super) fn into_dids(self) -> Vec<Did> {
+        self.identities.into_values().collect()
     }
 }
 
