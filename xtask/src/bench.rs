@@ -1,9 +1,14 @@
 //! `cargo xtask bench`: how fast an agent is, beside what the machine could do.
 
+mod storage;
+
 use crate::workspace::Workspace;
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// How many seconds each throughput is measured.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -15,9 +20,18 @@ pub(crate) struct Args {
     json: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Measure storage and queues, beside what their servers do by themselves.
+    Storage(storage::Args),
+}
+
 /// Builds and runs the program; it measures and judges nothing, so it fails only if something could
 /// not be measured.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
+    if let Some(Part::Storage(args)) = &args.part {
+        return storage::run(workspace, args);
+    }
     let seconds = args.seconds.to_string();
     let mut arguments = vec!["--seconds", seconds.as_str()];
     if let Some(only) = &args.only {

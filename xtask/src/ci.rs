@@ -14,7 +14,8 @@ use anyhow::Context as _;
 use bindu_testkit::services::Services;
 
 use crate::{
-    crash, fixtures, layers, services, test, tidy, vectors, wire, workspace, workspace::Workspace,
+    crash, fixtures, layers, services, sim, test, tidy, vectors, wire, workspace,
+    workspace::Workspace,
 };
 
 pub(crate) fn run(workspace: Workspace) -> anyhow::Result<()> {
@@ -49,6 +50,7 @@ pub(crate) fn run(workspace: Workspace) -> anyhow::Result<()> {
     gates.run("vectors", || vectors::run(workspace, &vectors::Args::default()));
     gates.run("wire", || wire::run(workspace, &wire::Args::default()));
     gates.run("crash", || crash::run(workspace, &crash::Args::short()));
+    gates.run("sim", || sim::run(workspace, &sim::Args::default()));
     gates.run("fuzz", || fuzz::run(workspace));
     let result = gates.finish();
     // The last line is the count of tests, for whoever reads only that.

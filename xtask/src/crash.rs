@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use crate::{bench, workspace::Workspace};
+use crate::{programs::Programs, workspace::Workspace};
 
 /// How many rounds a short run has, with each backend: every fault has a turn.
 const SHORT_ROUNDS: [(Backends, usize); 3] =
@@ -83,10 +83,8 @@ impl Args {
 
 /// Builds agent and program, and runs one set of backends after the other; each has to hold.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
-    workspace.run_cargo(&["build", "--release", "-p", "example-runlog"])?;
-    let target = workspace.metadata()?.target_directory.into_std_path_buf();
-    let name = format!("example-runlog{}", std::env::consts::EXE_SUFFIX);
-    let program = target.join("release").join(name).display().to_string();
+    let programs = Programs::build(workspace)?;
+    let program = programs.path("example-runlog").display().to_string();
     let tasks = if args.short { SHORT_TASKS } else { args.tasks }.to_string();
     let seed = args.seed.map(|seed| seed.to_string());
     let mut failed = Vec::new();
@@ -101,7 +99,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         if let Some(only) = &args.only {
             arguments.extend(["--only", only.as_str()]);
         }
-        if let Err(error) = bench::run_testkit(workspace, "crash", &arguments) {
+        if let Err(error) = programs.run(workspace, "crash", &arguments) {
             println!("{error:#}");
             failed.push(backends.as_str());
         }

@@ -6,6 +6,7 @@ mod ci;
 mod crash;
 mod fixtures;
 mod layers;
+mod programs;
 mod services;
 mod sim;
 mod soak;

@@ -1,6 +1,6 @@
 //! `cargo xtask sim`: several replicas on one thread, under simulated time and faults.
 
-use crate::workspace::Workspace;
+use crate::{programs::Programs, workspace::Workspace};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,7 +33,5 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     if let Some(seed) = &seed {
         arguments.extend(["--seed", seed]);
     }
-    let cargo = ["run", "--release", "--package", "bindu-testkit"];
-    let chosen = ["--features", "sim", "--bin", "sim", "--"];
-    workspace.run_cargo(&[&cargo[..], &chosen[..], &arguments].concat())
+    Programs::build(workspace)?.run(workspace, "sim", &arguments)
 }

@@ -19,7 +19,7 @@ use bindu_testkit::wire::{Options, Report, Runner};
 use self::agents::Agents;
 use self::backends::Backends;
 pub(crate) use self::backends::{Scheduler, Storage};
-use crate::workspace::Workspace;
+use crate::{programs::Programs, workspace::Workspace};
 
 /// Where the transcripts lie that were recorded from the reference.
 const REFERENCE: &str = "fixtures/wire/reference";
@@ -150,7 +150,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         ensure!(report.failed == 0, "{} transcript(s) failed", report.failed);
         return Ok(());
     }
-    let program = agents::build(workspace)?;
+    let program = Programs::build(workspace)?.path("wire-agents");
     let (mut passed, mut failed, mut verdicts) = (0, 0, Vec::new());
     let combinations = Backends::all(args.storage, args.scheduler);
     ensure!(!combinations.is_empty(), "there is no such combination of storage and scheduler");

@@ -7,64 +7,100 @@ use std::time::{Duration, SystemTime};
 use bindu_protocol::{
     Artifact, JsonObject, Message, Part, Role, Task, TaskId, TaskState, TaskStatus, Timestamp,
 };
-use bindu_storage::{Change, Committed, EventBody, Hold, Lease, Record, RunId, StorageError};
+use bindu_storage::{
+    Change, Committed, EventBody, Hold, Lease, Record, RunId, StorageError, Version,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::MAX_RACES;
 use crate::{OnCrash, TaskError, Tasks};
 
-/// The runs of this process, so that a cancel finds the one it means.
+/// The runs of this process, so that a cancel finds the one it means. Of a task there may be several
+/// for a moment: those that want it, one of which gets it, and one that has lost it and not heard.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Mutex<HashMap<TaskId, (RunId, CancellationToken, u64)>>);
+pub(crate) struct Runs(Mutex<Table>);
 
-static BEGUN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+#[derive(Debug, Default)]
+struct Table {
+    /// How many there ever were.
+    last: u64,
+    runs: HashMap<TaskId, Vec<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    run: RunId,
+    token: CancellationToken,
+    /// What the run was begun from: whatever is not newer does not know of it.
+    from: (Version, u32),
+    /// Its place in the order in which runs began.
+    number: u64,
+}
 
 impl Runs {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, (RunId, CancellationToken, u64)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
         // Each statement leaves the map whole, so a panic elsewhere breaks nothing in it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, id: &TaskId, run: RunId) -> CancellationToken {
+    fn begin(&self, record: &Record, run: RunId) -> CancellationToken {
         let token = CancellationToken::new();
-        let number = BEGUN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.lock().insert(id.clone(), (run, token.clone(), number));
+        let (id, from) = (&record.task.id, (record.version, record.attempts));
+        let mut table = self.lock();
+        table.last += 1;
+        let running = Running { run, token: token.clone(), from, number: table.last };
+        table.runs.entry(id.clone()).or_default().push(running);
         token
     }
 
     fn end(&self, id: &TaskId, run: RunId) {
-        let mut runs = self.lock();
-        if runs.get(id).is_some_and(|(own, _, _)| *own == run) {
-            runs.remove(id);
+        let mut table = self.lock();
+        if let Some(runs) = table.runs.get_mut(id) {
+            runs.retain(|running| running.run != run);
+            if runs.is_empty() {
+                table.runs.remove(id);
+            }
         }
     }
 
-    /// Stops the run of a task; says whether there is one.
+    /// Stops the runs of a task; says whether there are any.
     pub(crate) fn cancel(&self, id: &TaskId) -> bool {
-        let token = self.lock().get(id).map(|(_, token, _)| token.clone());
-        token.inspect(CancellationToken::cancel).is_some()
+        let tokens = self.tokens(id, |_| true);
+        tokens.iter().for_each(CancellationToken::cancel);
+        !tokens.is_empty()
     }
 
-    /// Stops the run of a task if it has lost it, as the stored task shows.
+    /// Stops the runs of a task that have lost it, as the stored task shows. One that has only just
+    /// asked for it may not be in there yet.
     pub(crate) fn check(&self, id: &TaskId, stored: Option<&Record>) {
         let has = stored.and_then(|record| record.lease).map(|lease| lease.run);
-        let token = match self.lock().get(id) {
-            Some((run, token, _)) if has != Some(*run) => token.clone(),
-            _ => return,
+        let at = stored.map(|record| (record.version, record.attempts));
+        let is_lost = |running: &Running| {
+            has != Some(running.run)
+                && at.is_none_or(|(version, attempts)| {
+                    version > running.from.0 || attempts > running.from.1
+                })
         };
-        token.cancel();
+        self.tokens(id, is_lost).iter().for_each(CancellationToken::cancel);
+    }
+
+    fn tokens(&self, id: &TaskId, which: impl Fn(&Running) -> bool) -> Vec<CancellationToken> {
+        let table = self.lock();
+        let runs = table.runs.get(id).into_iter().flatten();
+        runs.filter(|running| which(running)).map(|running| running.token.clone()).collect()
     }
 
     /// The tasks that are run, those first that were begun first.
     pub(crate) fn ids(&self) -> Vec<TaskId> {
-        let runs = self.lock();
-        let mut ids: Vec<_> = runs.iter().map(|(id, (_, _, number))| (*number, id)).collect();
+        let table = self.lock();
+        let first = |runs: &Vec<Running>| runs.first().map(|running| running.number);
+        let mut ids: Vec<_> = table.runs.iter().map(|(id, runs)| (first(runs), id)).collect();
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     pub(crate) fn has(&self, id: &TaskId) -> bool {
-        self.lock().contains_key(id)
+        self.lock().runs.contains_key(id)
     }
 
     pub(crate) fn cancel_all(&self) {
@@ -147,7 +183,7 @@ impl Tasks {
             }
             let run = RunId::random();
             // Registered first: a cancel that comes right after the write must find the run.
-            let token = self.0.runs.begin(id, run);
+            let token = self.0.runs.begin(&record, run);
             let lease = Lease { run, until: self.lease_end() };
             match self.advance(&record, Hold::Claim(lease), events, at).await {
                 Ok(committed) => {

@@ -106,7 +106,7 @@ impl Tasks {
                 return Ok(submitted);
             }
         }
-        let waited = tokio::time::timeout(patience, async {
+        let settling = tokio::time::timeout(patience, async {
             loop {
                 if let Some(record) = waiter.settled().await {
                     return Ok::<_, TaskError>(record);
@@ -115,11 +115,11 @@ impl Tasks {
                 waiter = self.0.hub.wait(&submitted.record.task.id);
                 let record = self.get(caller, &submitted.record.task.id).await?;
                 if record.task.status.state.is_settled() {
-                    return Ok::<_, TaskError>(record);
+                    return Ok(record);
                 }
             }
         });
-        submitted.record = match waited.await {
+        submitted.record = match settling.await {
             Ok(settled) => settled?,
             Err(_) => self.get(caller, &submitted.record.task.id).await?,
         };

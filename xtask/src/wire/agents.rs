@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use super::{Backends, Dialect, REFERENCE};
-use crate::workspace::Workspace;
+use crate::{programs::Programs, workspace::Workspace};
 
 /// How long the agents may take to answer after their start.
 const START: Duration = Duration::from_mins(1);
@@ -24,16 +24,6 @@ const END: Duration = Duration::from_secs(30);
 
 /// How often something is looked at that nobody tells of.
 const BEAT: Duration = Duration::from_millis(20);
-
-/// Builds the agents as they are measured: optimised. Says where the program is.
-pub(super) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let selection = ["-p", "bindu-testkit", "--features", "agents", "--bin", "wire-agents"];
-    let mut arguments = vec!["build", "--release"];
-    arguments.extend(selection);
-    workspace.run_cargo(&arguments)?;
-    let name = format!("wire-agents{}", std::env::consts::EXE_SUFFIX);
-    Ok(workspace.metadata()?.target_directory.as_std_path().join("release").join(name))
-}
 
 /// Running agents. Dropped, they are ended.
 #[derive(Debug)]
@@ -156,7 +146,7 @@ pub(super) fn serve(
     backends: &Backends,
     map: &Path,
 ) -> anyhow::Result<()> {
-    let program = build(workspace)?;
+    let program = Programs::build(workspace)?.path("wire-agents");
     let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
     runtime.block_on(async {
         // Heard from before the start on, so that none is missed.
