@@ -6,8 +6,8 @@
 //! never answer, and when a replica is killed, drained and started again. Time is tokio's paused
 //! clock, so a minute takes a millisecond, and the same seed brings the same history.
 //!
-//! After every step the simulation compares what was stored, shown and told with a model of its own
-//! ([`ledger`](self)); at the end the faults cease, time runs on, and everything accepted has to come
+//! After every step the simulation compares what was stored, shown and told with a model of its own;
+//! at the end the faults cease, time runs on, and everything accepted has to come
 //! to an end.
 //!
 //! ```
@@ -40,7 +40,7 @@ use self::plan::Plan;
 use self::world::World;
 
 /// How long everything may take to come to an end once nothing fails any more.
-const SETTLING: Duration = Duration::from_secs(600);
+const SETTLING: Duration = Duration::from_mins(10);
 
 /// What came of one seed.
 #[derive(Debug)]

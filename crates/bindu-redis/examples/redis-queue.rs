@@ -41,9 +41,9 @@ type Result<T> = std::result::Result<T, Failure>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let [url, how, seconds] = env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| {
-        "it takes the address of a Redis, `queue`, `connections` or `pipeline`, and seconds"
-    })?;
+    let [url, how, seconds] = env::args().skip(1).collect::<Vec<_>>().try_into().map_err(
+        |_| "it takes the address of a Redis, `queue`, `connections` or `pipeline`, and seconds",
+    )?;
     let time = Duration::try_from_secs_f64(seconds.parse()?)?;
     // Of this run alone.
     let name = format!("bench-{}", TaskId::random());
@@ -104,7 +104,8 @@ async fn through(queue: Arc<RedisScheduler>) -> Result<()> {
 
 /// A job as bare commands, with the same ids in it.
 async fn bare(client: Client, stream: Arc<str>, consumer: Arc<str>) -> Result<()> {
-    let job = [("task", TaskId::random().to_string()), ("context", ContextId::random().to_string())];
+    let job =
+        [("task", TaskId::random().to_string()), ("context", ContextId::random().to_string())];
     let () = client.xadd(&*stream, false, None::<()>, "*", job.to_vec()).await?;
     // At least one entry that nobody read is there: each worker adds before it reads.
     let read = client

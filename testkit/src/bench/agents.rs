@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use bindu::{Agent, AgentConfig, Chunk, Handler, Reply, Running, Settings, Turn};
 use bindu_did::key_dir::Identity;
 use bindu_did::{Did, SigningKey, agent_id};
+use bindu_storage::Storage;
 use futures_util::{StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
@@ -44,13 +45,25 @@ pub(super) async fn start(
     handler: impl Handler,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<(SocketAddr, Running)> {
+    start_with(handler, variables, None).await
+}
+
+/// The same, on a store that is there already.
+pub(super) async fn start_with(
+    handler: impl Handler,
+    variables: &[(&str, &str)],
+    store: Option<Arc<dyn Storage>>,
+) -> anyhow::Result<(SocketAddr, Running)> {
     let config = config("bench", "http://127.0.0.1:0");
     let key = SigningKey::generate()?;
     let id = agent_id(&config.author, &config.name);
     let did = Did::for_agent(&config.author, &config.name, key.public_key().id())?;
     let identity = Arc::new(Identity::new(key, &did, id, SystemTime::now()));
     let settings = Settings::from_vars(variables.iter().copied())?;
-    let agent = Agent::builder(config, handler).settings(settings).identity(identity);
+    let mut agent = Agent::builder(config, handler).settings(settings).identity(identity);
+    if let Some(store) = store {
+        agent = agent.storage(store);
+    }
     let running = agent.spawn().await?;
     Ok((running.local_addr(), running))
 }

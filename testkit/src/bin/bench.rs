@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bindu_testkit::bench::{self, Child, Options};
+use anyhow::Context as _;
+use bindu_testkit::bench::{self, Child, Options, StorageOptions};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -28,15 +29,54 @@ enum Part {
     /// An echo agent that is measured from outside.
     #[command(hide = true)]
     Child { directory: PathBuf, port: u16 },
+    /// Measures storage and queues beside what their servers do by themselves.
+    Storage(Storage),
+}
+
+#[derive(Debug, clap::Args)]
+struct Storage {
+    /// How many seconds each side of a comparison is measured.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Only this part.
+    #[arg(long, value_parser = bench::STORAGE_PARTS)]
+    only: Option<String>,
+    /// How many tasks the full store has.
+    #[arg(long, default_value_t = 1_000_000)]
+    tasks: usize,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if let Some(Part::Child { directory, port }) = args.part {
-        return bench::child(&Child { directory, port });
+    match args.part {
+        Some(Part::Child { directory, port }) => return bench::child(&Child { directory, port }),
+        Some(Part::Storage(storage)) => return measure_storage(storage),
+        None => {}
     }
     let options = Options { time: Duration::from_secs(args.seconds.max(1)), only: args.only };
     let report = bench::run(&options, |name| eprintln!("measuring {name} ..."))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+fn measure_storage(args: Storage) -> anyhow::Result<()> {
+    let here = std::env::current_exe()?;
+    let programs = here.parent().context("a program is in a folder")?.join("examples");
+    let options = StorageOptions {
+        // Each has four turns, and a turn is whole seconds.
+        time: Duration::from_secs(args.seconds.next_multiple_of(4).max(4)),
+        only: args.only,
+        many: args.tasks.max(StorageOptions::FEW),
+        programs,
+    };
+    let report = bench::run_storage(&options, |name| eprintln!("measuring {name} ..."))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -19,7 +19,7 @@ use super::world::World;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// How long any call may take once nothing fails.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 
 /// How long a cancel may take to stop a handler on another replica that hears of it.
 const STOPPING: Duration = Duration::from_millis(100);
@@ -54,15 +54,13 @@ where
         () = replica.life.over() => return Err(Trouble::Lost),
         answer = timeout(patience, ask(replica.tasks.clone())) => answer,
     };
-    match answer {
-        Ok(answer) => answer.map_err(Trouble::Refused),
-        Err(_) => {
-            if began_calm {
-                world.problem(|| format!("{what} at {} had no answer", replica.life));
-            }
-            Err(Trouble::Lost)
-        }
+    if let Ok(answer) = answer {
+        return answer.map_err(Trouble::Refused);
     }
+    if began_calm {
+        world.problem(|| format!("{what} at {} had no answer", replica.life));
+    }
+    Err(Trouble::Lost)
 }
 
 /// Whether a refusal says that the same may work later.

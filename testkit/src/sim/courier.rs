@@ -22,8 +22,6 @@ pub(super) struct Receivers(Mutex<BTreeMap<String, Vec<Arrival>>>);
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) body: Bytes,
-    /// Whether the receiver took it, and said so.
-    pub(super) taken: bool,
 }
 
 impl Receivers {
@@ -55,31 +53,31 @@ impl SimCourier {
         let url = request.uri().to_string();
         let kind = if fails { world.below(6) } else { u64::MAX };
         world.note("told", kind, || format!("{url} by {} fate {kind}", self.life));
-        let arrived = |taken| {
-            world.receivers.arrived(url.clone(), Arrival { body: request.body().clone(), taken });
+        let arrived = || {
+            world.receivers.arrived(url.clone(), Arrival { body: request.body().clone() });
         };
         let answered = match kind {
             0 => Ok(StatusCode::INTERNAL_SERVER_ERROR),
             1 => Ok(StatusCode::TOO_MANY_REQUESTS),
             2 => {
                 // It takes it, and then fails.
-                arrived(false);
+                arrived();
                 Ok(StatusCode::BAD_GATEWAY)
             }
             3 => {
-                arrived(false);
+                arrived();
                 Err(HttpError::Io("simulated".into()))
             }
             4 => Err(HttpError::Connect { host: url.clone(), source: "simulated".into() }),
             5 => {
                 if world.chance(0.5) {
-                    arrived(false);
+                    arrived();
                 }
-                sleep(Duration::from_secs(60)).await;
+                sleep(Duration::from_mins(1)).await;
                 Err(HttpError::Io("simulated".into()))
             }
             _ => {
-                arrived(true);
+                arrived();
                 Ok(StatusCode::OK)
             }
         };

@@ -25,15 +25,18 @@ pub(super) struct Ledger {
     /// Which task the message of a known caller, or any message, is in.
     pub(super) messages: HashMap<MessageId, (Label, Owner)>,
     pub(super) handlers: Vec<HandlerRun>,
+    /// How many runs of a task may be begun, if they are lost.
+    pub(super) max_attempts: u32,
+    /// Whether there is anything by which a run may be lost.
+    pub(super) may_lose: bool,
     /// The run by which each life of a replica last took each task.
-    claims: HashMap<(Label, usize, u32), RunId>,
+    pub(super) claims: HashMap<(Label, usize, u32), RunId>,
 }
 
 /// What is known of one task.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) id: TaskId,
-    pub(super) owner: Owner,
     pub(super) log: Vec<Event>,
     /// The task after each write, by its version.
     pub(super) versions: Vec<(u64, Arc<Task>)>,
@@ -137,7 +140,6 @@ impl Ledger {
         self.labels.insert(record.task.id.clone(), label);
         self.tasks.push(Model {
             id: record.task.id.clone(),
-            owner: record.owner.clone(),
             log: Vec::new(),
             times: Vec::new(),
             versions: Vec::new(),
@@ -165,6 +167,12 @@ impl Ledger {
         let model = &self.tasks[label];
         match change.hold {
             Hold::Claim(lease) => {
+                if change.events.is_empty() && !self.may_lose {
+                    problems.push("a run was lost, and nothing had happened".into());
+                }
+                if change.events.is_empty() && model.attempts >= self.max_attempts {
+                    problems.push("it was run again too often".into());
+                }
                 if held.is_some_and(|held| held.run != lease.run && lives(held)) {
                     problems.push("a run was begun while another's lease had not ended".into());
                 }
@@ -185,9 +193,9 @@ impl Ledger {
                         TaskState::Canceled => model.cancel_asked,
                         TaskState::Submitted => true,
                         TaskState::Failed => {
-                            said.as_deref() == Some(WORKER_LOST)
-                                && !held
-                                    .is_some_and(|held| held.until.as_unix_micros() > now + skew)
+                            self.may_lose
+                                && said.as_deref() == Some(WORKER_LOST)
+                                && !held.is_some_and(lives)
                         }
                         _ => false,
                     };

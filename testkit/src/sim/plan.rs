@@ -81,15 +81,15 @@ impl Plan {
             stream_backlog: *rng.choice(&[1, 4, 64]).unwrap_or(&64),
             pace: *rng.choice(&[0, 2, 10, 40]).unwrap_or(&2),
             rates: rates(&mut rng),
-            deaf: *rng.choice(&[0.0, 0.0, 0.2, 1.0]).unwrap_or(&0.0),
-            hint_delay: *rng.choice(&[5, 50]).unwrap_or(&5),
+            deaf: *rng.choice(&[0.0, 0.0, 0.0, 0.2, 1.0]).unwrap_or(&0.0),
+            hint_delay: *rng.choice(&[5, 5, 50]).unwrap_or(&5),
             skew,
             misfortune: match rng.u8(0..4) {
                 0 => None,
                 _ => Some(Duration::from_millis(rng.u64(500..10_000))),
             },
             flushes: rng.bool(),
-            twice: *rng.choice(&[0.0, 0.05, 0.5]).unwrap_or(&0.0),
+            twice: *rng.choice(&[0.0, 0.05, 1.0]).unwrap_or(&0.0),
             canceled: *rng.choice(&[0.1, 0.6]).unwrap_or(&0.1),
             receiver_fails: *rng.choice(&[0.0, 0.3, 0.6]).unwrap_or(&0.0),
             clients: rng.usize(1..=4),
@@ -100,6 +100,11 @@ impl Plan {
         }
     }
 
+    /// Whether there is anything by which a run may be lost.
+    pub(super) fn may_lose_runs(&self) -> bool {
+        self.misfortune.is_some() || !self.rates.are_none()
+    }
+
     /// Whether a cancel must reach a run anywhere in no time.
     pub(super) fn hears_at_once(&self) -> bool {
         self.deaf == 0.0 && self.hint_delay <= 5 && self.pace <= 10 && self.rates.are_none()
@@ -108,8 +113,8 @@ impl Plan {
 
 fn rates(rng: &mut fastrand::Rng) -> Rates {
     match rng.u8(0..6) {
-        0 => Rates::default(),
-        1 | 2 => Rates::all(0.01),
+        0 | 1 => Rates::default(),
+        2 => Rates::all(0.01),
         3 => Rates::all(0.05),
         4 => Rates::all(0.15),
         _ => {

@@ -60,7 +60,7 @@ impl SharedQueue {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, world: &World, job: Job) {
+    pub(super) fn push(&self, world: &World, job: &Job) {
         let twice =
             !world.is_calm() && world.plan.queue == Queue::Shared && world.chance(world.plan.twice);
         let mut entries = self.lock();
@@ -221,7 +221,7 @@ impl Scheduler for SimQueue {
                 return self.own.push(job).await;
             }
             let id = job.task.clone();
-            self.call(Op::Push, &id, || self.world.queue.push(&self.world, job)).await
+            self.call(Op::Push, &id, || self.world.queue.push(&self.world, &job)).await
         })
     }
 

@@ -112,7 +112,7 @@ impl SimStore {
         if world.plan.queue == Queue::Outbox
             && change.outbox.iter().any(|body| matches!(body, OutboxBody::Run { .. }))
         {
-            world.queue.push(world, job_of(&committed.record));
+            world.queue.push(world, &job_of(&committed.record));
         }
         self.tell(&Changed::Task(committed.record.task.id.clone()));
     }

@@ -59,7 +59,11 @@ impl World {
             state: Mutex::new(State {
                 rng: fastrand::Rng::with_seed(seed),
                 calm: false,
-                ledger: Ledger::default(),
+                ledger: Ledger {
+                    may_lose: plan.may_lose_runs(),
+                    max_attempts: plan.max_attempts,
+                    ..Ledger::default()
+                },
                 replicas: vec![None; plan.replicas],
                 asked: vec![(0, 0); plan.replicas],
                 history: traced.then(Vec::new),

@@ -18,7 +18,7 @@ const QUEUES: [&str; 3] = ["memory", "postgres", "redis"];
 #[derive(Debug, Default)]
 struct Work {
     gate: Option<Semaphore>,
-    at_work: AtomicUsize,
+    busy: AtomicUsize,
     stopped: AtomicUsize,
 }
 
@@ -26,7 +26,7 @@ struct Guard(Arc<Work>, bool);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.at_work.fetch_sub(1, Ordering::SeqCst);
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
         if !self.1 {
             self.0.stopped.fetch_add(1, Ordering::SeqCst);
         }
@@ -43,7 +43,7 @@ fn answers(name: &'static str, work: &Arc<Work>) -> impl Handler + use<> {
     move |turn: Turn| {
         let work = Arc::clone(&work);
         async move {
-            work.at_work.fetch_add(1, Ordering::SeqCst);
+            work.busy.fetch_add(1, Ordering::SeqCst);
             let mut guard = Guard(Arc::clone(&work), false);
             if let Some(gate) = &work.gate {
                 gate.acquire().await?.forget();
@@ -91,11 +91,9 @@ async fn any_replica_follows_and_cancels_any_task() -> Result {
 
         let id = callers[0].begin("hello").await?;
         callers[1].until(&id, "working").await?;
-        until("a handler runs", || {
-            works.iter().any(|work| work.at_work.load(Ordering::SeqCst) == 1)
-        })
-        .await;
-        let runs = usize::from(works[1].at_work.load(Ordering::SeqCst) == 1);
+        until("a handler runs", || works.iter().any(|work| work.busy.load(Ordering::SeqCst) == 1))
+            .await;
+        let runs = usize::from(works[1].busy.load(Ordering::SeqCst) == 1);
         // Whoever does not run it follows it, and ends it.
         let other = callers[1 - runs].clone();
         let follower = tokio::spawn({
@@ -157,7 +155,7 @@ async fn a_replica_that_stops_gives_its_work_to_another() -> Result {
         let settings = settings(queue, &database, &redis);
         let one = replica(&who, &settings, answers("one", &held)).await?;
         let id = Caller::of(&one).begin("hello").await?;
-        until("a handler runs", || held.at_work.load(Ordering::SeqCst) == 1).await;
+        until("a handler runs", || held.busy.load(Ordering::SeqCst) == 1).await;
         let two = replica(&who, &settings, answers("two", &Arc::default())).await?;
         stop([one]).await?;
         assert_eq!(held.stopped.load(Ordering::SeqCst), 1, "the run was stopped, not finished");

@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use super::super::agents::{on, runtime};
 use super::super::load::CONNECTIONS;
 use super::super::machine::cores;
+use super::StorageOptions;
 use super::report::{StorageReport, Throughput};
 use super::script::script;
 use super::turns::{Rig, Sample, in_turns, output};
-use super::StorageOptions;
 use crate::services::{Keep, Machine, Server};
 
 /// Transactions of each client that do not count: a server plans a statement anew five times.
@@ -48,10 +48,11 @@ pub(super) fn measure(options: &StorageOptions, report: &mut StorageReport) -> a
             let all = "SELECT sum(xact_commit) FROM pg_stat_database";
             Ok(programs.ask(server.url(), all)?.parse()?)
         };
-        let [theirs, ours] =
-            in_turns(options.time, |turn| limit.run(&programs, server.url(), turn), |turn| {
-                rig.send(turn)
-            })?;
+        let [theirs, ours] = in_turns(
+            options.time,
+            |turn| limit.run(&programs, server.url(), turn),
+            |turn| rig.send(turn),
+        )?;
         let before = count()?;
         let counted = rig.send(Duration::from_millis(500))?;
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
@@ -72,8 +73,7 @@ struct Limit {
 impl Limit {
     fn make(url: &str) -> anyhow::Result<Self> {
         const SCHEMA: &str = "the_limit";
-        let config =
-            PostgresConfig { schema: Some(SCHEMA.to_owned()), ..PostgresConfig::new(url) };
+        let config = PostgresConfig { schema: Some(SCHEMA.to_owned()), ..PostgresConfig::new(url) };
         let runtime = runtime("migrate", 1)?;
         on(&runtime, async move { bindu_postgres::migrate(&config).await })??;
         let directory = tempfile::tempdir()?;
@@ -108,8 +108,11 @@ fn logged(directory: &Path) -> anyhow::Result<Sample> {
     for entry in fs::read_dir(directory)? {
         let text = fs::read_to_string(entry?.path())?;
         for line in text.lines() {
-            let fields: Vec<f64> =
-                line.split(' ').map(str::parse).collect::<Result<_, _>>().context("a log's line")?;
+            let fields: Vec<f64> = line
+                .split(' ')
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .context("a log's line")?;
             let [_, number, micros, _, seconds, fraction, ..] = fields.as_slice() else {
                 anyhow::bail!("a log's line has other fields: {line}");
             };

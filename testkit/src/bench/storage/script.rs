@@ -39,27 +39,33 @@ pub(super) fn script(statements: &Statements) -> String {
         21..=23 | 27..=29 => NONE.into(),
         _ => NULL.into(),
     });
-    let claim = advance(statements, &Advance {
-        from: 1,
-        state: "working",
-        said: None,
-        artifact: None,
-        held: NULL,
-        claimed: RUN,
-        events: &[status("working", None)],
-    });
-    let finish = advance(statements, &Advance {
-        from: 2,
-        state: "completed",
-        said: Some(&agent),
-        artifact: Some(ARTIFACT),
-        held: RUN,
-        claimed: NULL,
-        events: &[
-            format!(r#"{{"kind": "artifact", "artifact": {ARTIFACT}, "flag": false}}"#),
-            status("completed", Some(&agent)),
-        ],
-    });
+    let claim = advance(
+        statements,
+        &Advance {
+            from: 1,
+            state: "working",
+            said: None,
+            artifact: None,
+            held: NULL,
+            claimed: RUN,
+            events: &[status("working", None)],
+        },
+    );
+    let finish = advance(
+        statements,
+        &Advance {
+            from: 2,
+            state: "completed",
+            said: Some(&agent),
+            artifact: Some(ARTIFACT),
+            held: RUN,
+            claimed: NULL,
+            events: &[
+                format!(r#"{{"kind": "artifact", "artifact": {ARTIFACT}, "flag": false}}"#),
+                status("completed", Some(&agent)),
+            ],
+        },
+    );
     format!("\\set n random(1, 9223372036854775806)\n{create};\n{claim};\n{finish};\n")
 }
 

@@ -100,8 +100,10 @@ impl Rig {
     /// Starts an agent with these variables, and sends to it for a moment.
     pub(super) fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let (servers, client) = (runtime("server", cores())?, runtime("client", cores())?);
-        let variables: Vec<_> =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let (address, running) = on(&servers, async move {
             let variables: Vec<_> =
                 variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -110,11 +112,6 @@ impl Rig {
         let rig = Self { servers, client, load: send_to(address), running };
         rig.send(WARM_UP)?;
         Ok(rig)
-    }
-
-    /// The DID of the agent.
-    pub(super) fn did(&self) -> &str {
-        self.running.identity().did().as_str()
     }
 
     /// Sends for some time, on all connections.
