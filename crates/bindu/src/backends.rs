@@ -27,10 +27,9 @@ impl Backends {
         storage: Option<Arc<dyn Storage>>,
         scheduler: Option<Arc<dyn Scheduler>>,
     ) -> Result<Self, StartError> {
-        let mut beside: Option<Arc<dyn Scheduler>> = None;
-        let storage = match storage {
-            Some(storage) => storage,
-            None => open_storage(settings, resolved, identity, &mut beside).await?,
+        let (storage, beside) = match storage {
+            Some(storage) => (storage, None),
+            None => open_storage(settings, resolved, identity).await?,
         };
         let scheduler = match scheduler.or(beside) {
             Some(scheduler) => scheduler,
@@ -41,7 +40,10 @@ impl Backends {
     }
 }
 
-/// Opens the store, and with it the queue if that is part of it.
+/// A store, and the queue that is part of it if that is the one to use.
+type Stored = (Arc<dyn Storage>, Option<Arc<dyn Scheduler>>);
+
+/// Opens the store.
 #[cfg_attr(
     not(any(feature = "postgres", feature = "sqlite")),
     expect(clippy::unused_async, unused_variables, reason = "memory needs neither time nor files")
@@ -50,14 +52,13 @@ async fn open_storage(
     settings: &Settings,
     resolved: &Resolved,
     identity: &Identity,
-    beside: &mut Option<Arc<dyn Scheduler>>,
-) -> Result<Arc<dyn Storage>, StartError> {
+) -> Result<Stored, StartError> {
     match resolved.storage {
-        StorageBackend::Memory => Ok(memory_store(settings)),
+        StorageBackend::Memory => Ok((memory_store(settings), None)),
         #[cfg(feature = "sqlite")]
-        StorageBackend::Sqlite => sqlite(settings, resolved, identity).await,
+        StorageBackend::Sqlite => Ok((sqlite(settings, resolved, identity).await?, None)),
         #[cfg(feature = "postgres")]
-        StorageBackend::Postgres => postgres(settings, resolved, identity, beside).await,
+        StorageBackend::Postgres => postgres(settings, resolved, identity).await,
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => Err(absent("the database")),
     }
@@ -131,8 +132,7 @@ async fn postgres(
     settings: &Settings,
     resolved: &Resolved,
     identity: &Identity,
-    beside: &mut Option<Arc<dyn Scheduler>>,
-) -> Result<Arc<dyn Storage>, StartError> {
+) -> Result<Stored, StartError> {
     use bindu_postgres::{PostgresError, PostgresStore};
 
     const WHAT: &str = "the database";
@@ -155,11 +155,11 @@ async fn postgres(
     };
     let opened = patiently(WHAT, settings.retry.storage(), is_temporary, open).await;
     let store = opened.map_err(|error| failed(WHAT, error))?;
+    let mut queue: Option<Arc<dyn Scheduler>> = None;
     if resolved.scheduler == SchedulerBackend::Postgres {
-        let queue = store.scheduler().map_err(|error| failed(WHAT, error))?;
-        *beside = Some(Arc::new(queue));
+        queue = Some(Arc::new(store.scheduler().map_err(|error| failed(WHAT, error))?));
     }
-    Ok(Arc::new(store))
+    Ok((Arc::new(store), queue))
 }
 
 /// How the agent's database is opened; `None` if there is no address.
