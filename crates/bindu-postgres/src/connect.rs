@@ -94,7 +94,7 @@ fn is_rolled_back(code: &SqlState) -> bool {
 }
 
 /// Connection trouble, shutdown, start-up, too many connections: classes 08, 57P01 to 57P03, 53300.
-fn is_passing(code: &SqlState) -> bool {
+pub(crate) fn is_passing(code: &SqlState) -> bool {
     code.code().starts_with("08")
         || [
             SqlState::ADMIN_SHUTDOWN,

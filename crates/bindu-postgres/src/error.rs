@@ -2,6 +2,8 @@
 
 use bindu_storage::BoxError;
 
+use crate::connect::is_passing;
+
 /// Why a database could not be opened, looked at or brought up to date.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,4 +38,17 @@ pub enum PostgresError {
         /// The server's own error.
         source: BoxError,
     },
+}
+
+impl PostgresError {
+    /// Whether the same call may succeed later with nothing changed: the server was away, starting
+    /// or full. A wrong password or a missing database stays wrong.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        let Self::Backend { source, .. } = self else { return false };
+        match source.downcast_ref::<tokio_postgres::Error>().map(tokio_postgres::Error::code) {
+            Some(Some(code)) => is_passing(code),
+            Some(None) | None => true,
+        }
+    }
 }

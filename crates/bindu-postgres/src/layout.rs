@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use crate::schema::quoted;
@@ -11,9 +11,6 @@ use crate::{PostgresConfig, PostgresError};
 
 /// The version of the tables that this crate makes. Later versions only add to it.
 pub const LAYOUT_VERSION: u32 = 1;
-
-/// How long connecting is tried again while the server starts, and how often.
-const OPEN_ATTEMPTS: u32 = 5;
 
 /// What was found in a database, without changing it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,33 +69,28 @@ fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Postgres
     move |error| PostgresError::Backend { doing, source: error.into() }
 }
 
-/// A connection of its own. A server that is just starting is given time.
+/// How long the server may take to greet us, beside taking the connection.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// A connection of its own.
 async fn connect(config: &PostgresConfig) -> Result<Client, PostgresError> {
     let driver = config.driver()?;
-    let mut pause = Duration::from_millis(500);
-    for attempt in 1.. {
-        match driver.connect(NoTls).await {
-            Ok((client, connection)) => {
-                // Ends when the client is dropped.
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                });
-                return Ok(client);
-            }
-            Err(error) => {
-                let refused = error.code().is_some_and(|code| !code.code().starts_with("57P0"));
-                if refused || attempt >= OPEN_ATTEMPTS {
-                    return Err(failed("connecting")(error));
-                }
-                tracing::warn!(%error, attempt, "the database cannot be reached; trying again");
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
+    let patience = config.connect_timeout + GREETING;
+    // The driver bounds how long the connection takes, not how long the server then is silent.
+    let connected = timeout(patience, driver.connect(NoTls)).await;
+    let (client, connection) = connected
+        .map_err(|_| PostgresError::Backend {
+            doing: "connecting",
+            source: format!("no answer within {patience:?}").into(),
+        })?
+        .map_err(failed("connecting"))?;
+    // Ends when the client is dropped.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended");
         }
-    }
-    unreachable!("the loop above only ends by returning")
+    });
+    Ok(client)
 }
 
 async fn bring_up_to_date(

@@ -46,7 +46,7 @@ COMMENT ON TABLE {s}.webhook_configs IS 'Webhook configurations for long-running
 ALTER TABLE {s}.contexts ADD COLUMN IF NOT EXISTS owner_did varchar(255);
 ALTER TABLE {s}.tasks ADD COLUMN IF NOT EXISTS owner_did varchar(255);
 
-DO $do$ BEGIN
+DO $do$ DECLARE rule record; BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = '{s}.tasks'::regclass AND contype = 'f') THEN
         ALTER TABLE {s}.tasks ADD CONSTRAINT tasks_context_id_fkey
             FOREIGN KEY (context_id) REFERENCES {s}.contexts(id) ON DELETE CASCADE NOT VALID;
@@ -58,6 +58,14 @@ DO $do$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = '{s}.webhook_configs'::regclass AND contype = 'f') THEN
         ALTER TABLE {s}.webhook_configs ADD CONSTRAINT webhook_configs_task_id_fkey
             FOREIGN KEY (task_id) REFERENCES {s}.tasks(id) ON DELETE CASCADE NOT VALID;
+    END IF;
+    -- Rows that are there may break a rule that came later; where there are none, it holds at once.
+    IF NOT EXISTS (SELECT FROM {s}.tasks) THEN
+        FOR rule IN SELECT conrelid::regclass AS of, conname FROM pg_catalog.pg_constraint
+            WHERE NOT convalidated AND contype = 'f' AND conrelid IN ('{s}.tasks'::regclass,
+                '{s}.task_feedback'::regclass, '{s}.webhook_configs'::regclass) LOOP
+            EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', rule.of, rule.conname);
+        END LOOP;
     END IF;
 END $do$;
 

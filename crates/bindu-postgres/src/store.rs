@@ -269,8 +269,15 @@ impl Inner {
 
     async fn ping(&self) -> Result<(), StorageError> {
         const DOING: &str = "asking the server";
-        let sql = self.sql.of("SELECT 1 FROM {s}.tasks LIMIT 1");
+        // A server that only reads, as after a failover, is of no use.
+        let sql =
+            self.sql.of("SELECT pg_catalog.current_setting('transaction_read_only') = 'on', \
+             (SELECT 1 FROM {s}.tasks LIMIT 1)");
         match timeout(PING, self.read_once(&sql, &[])).await {
+            Ok(Ok(rows)) if rows.first().is_some_and(|row| row.get(0)) => {
+                let source = "the database takes no writes".into();
+                Err(StorageError::Backend { doing: DOING, source })
+            }
             Ok(Ok(_)) => Ok(()),
             Ok(Err(failure)) => Err(failure.storage(DOING)),
             Err(_) => Err(Failure::Late(PING).storage(DOING)),

@@ -120,7 +120,7 @@ impl Shared {
     }
 }
 
-async fn timed<E: std::fmt::Display>(
+async fn timed<E: std::error::Error + 'static>(
     limit: Duration,
     ping: impl Future<Output = Result<(), E>>,
 ) -> Check {
@@ -129,7 +129,7 @@ async fn timed<E: std::fmt::Display>(
     let error = match &answer {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a readiness check failed");
+            tracing::warn!(error = error as &dyn std::error::Error, "a readiness check failed");
             Some("not reachable")
         }
         Err(_) => Some("no answer in time"),

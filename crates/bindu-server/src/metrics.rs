@@ -168,6 +168,9 @@ impl Metrics {
             agent,
             registry,
         };
+        // Shown from the start: a counter that appears with its first event hides that event.
+        metrics.recovered.with_label_values(&[&metrics.agent]);
+        metrics.given_up.with_label_values(&[&metrics.agent]);
         Arc::new(metrics)
     }
 

@@ -96,7 +96,7 @@ impl Writer {
                 }
                 Ok(None) => self.ended = true,
                 Err(error) => {
-                    tracing::warn!(task = %self.task.id, %error, "a stream broke");
+                    tracing::warn!(task = %self.task.id, error = &error as &dyn std::error::Error, "a stream broke");
                     self.ended = true;
                     self.fail(&mut piece, "the events could not be read");
                 }

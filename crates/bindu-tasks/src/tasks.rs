@@ -356,7 +356,7 @@ impl Tasks {
             }
             Err(error) => {
                 // It is stored, so it is accepted: it will be queued again.
-                tracing::warn!(task = %record.task.id, %error, "a task waits to be queued");
+                tracing::warn!(task = %record.task.id, error = &error as &dyn std::error::Error, "a task waits to be queued");
                 Ok(())
             }
         }

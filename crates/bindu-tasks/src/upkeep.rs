@@ -83,14 +83,20 @@ impl Tasks {
                     None => self.0.hub.forget(id),
                 }
             }
-            Err(error) => tracing::warn!(task = %id, %error, "a changed task cannot be read"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(task = %id, error, "a changed task cannot be read");
+            }
         }
     }
 
     async fn sweep_again_and_again(&self) {
         loop {
             if let Err(error) = self.sweep(self.0.config.requeue_after).await {
-                tracing::warn!(%error, "stranded tasks cannot be looked for");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "stranded tasks cannot be looked for"
+                );
             }
             // Not all processes at once.
             let every = self.0.config.lease / 3;
@@ -159,7 +165,10 @@ impl Tasks {
                 Ok(gone) if gone >= PRUNED as u64 => tokio::task::yield_now().await,
                 Ok(_) => sleep(PRUNE_EVERY).await,
                 Err(error) => {
-                    tracing::warn!(%error, "old tasks cannot be deleted");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "old tasks cannot be deleted"
+                    );
                     sleep(PRUNE_EVERY).await;
                 }
             }

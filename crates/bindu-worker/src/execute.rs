@@ -9,7 +9,7 @@ use std::time::Duration;
 use bindu_agent::{
     ArtifactDraft, Chunk, ChunkStream, Collected, Completed, HandlerError, Reply, Turn, TurnParts,
 };
-use bindu_protocol::{Artifact, Part, TaskState};
+use bindu_protocol::{Artifact, Content, Part, TaskState};
 use bindu_scheduler::Delivered;
 use bindu_tasks::{Outcome, Run, TaskError, Tasks};
 use futures_util::{FutureExt, StreamExt};
@@ -108,7 +108,7 @@ async fn read_turn(
         match watch.guard(shared, run, turn(shared, run, deadline)).await? {
             Ok(turn) => return Ok(Some(turn)),
             Err(error) => {
-                tracing::error!(task = %run.record().task.id, %error, "the past could not be read");
+                tracing::error!(task = %run.record().task.id, error = &error as &dyn std::error::Error, "the past could not be read");
             }
         }
         watch.guard(shared, run, sleep(BETWEEN_READS)).await?;
@@ -213,7 +213,9 @@ impl<'a> Watch<'a> {
         match renewed {
             Ok(Ok(())) => self.end = Instant::now() + run.remaining(),
             Ok(Err(TaskError::RunLost)) => return Err(Stopped::Cancelled),
-            Ok(Err(error)) => tracing::warn!(task = %id, %error, "a lease was not renewed"),
+            Ok(Err(error)) => {
+                tracing::warn!(task = %id, error = &error as &dyn std::error::Error, "a lease was not renewed");
+            }
             Err(_) => tracing::warn!(task = %id, "a lease was not renewed in time"),
         }
         if !matches!(kept, Ok(Ok(()))) {
@@ -264,7 +266,7 @@ async fn stream(
                 Ok(Ok(())) => {}
                 Ok(Err(TaskError::RunLost)) | Err(_) => return Err(Stopped::Cancelled),
                 Ok(Err(error)) if shared.tasks.is_volatile() => {
-                    tracing::error!(task = %run.record().task.id, %error, "a chunk is lost");
+                    tracing::error!(task = %run.record().task.id, error = &error as &dyn std::error::Error, "a chunk is lost");
                     return Ok(failure("a part of the answer could not be stored"));
                 }
                 Ok(Err(error)) => return Err(Stopped::Unstored(error)),
@@ -319,6 +321,14 @@ impl Shared {
         }
         artifact.description = draft.description;
         artifact.metadata = draft.metadata;
+        for part in &mut artifact.parts {
+            // PostgreSQL has no U+0000, and what is signed must be what is stored.
+            if let Content::Text(text) = &mut part.content
+                && text.contains('\0')
+            {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
         if let Some(identity) = &self.identity {
             sign_parts(&mut artifact.parts, identity.key(), &self.config.signature_key);
         }

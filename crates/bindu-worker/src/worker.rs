@@ -155,7 +155,10 @@ impl Shared {
                 }
                 Err(SchedulerError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "the queue cannot be read");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the queue cannot be read"
+                    );
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
@@ -174,18 +177,18 @@ impl Shared {
                 Ended::Stored | Ended::Lost => scheduler.ack(delivered).await,
                 Ended::GivenBack => scheduler.release(delivered).await,
                 Ended::Unstored(error) => {
-                    tracing::error!(task = %id, %error, "an outcome could not be stored");
+                    tracing::error!(task = %id, error = &error as &dyn std::error::Error, "an outcome could not be stored");
                     scheduler.release(delivered).await
                 }
             },
             Err(error) => {
-                tracing::warn!(task = %id, %error, "a task could not be taken");
+                tracing::warn!(task = %id, error = &error as &dyn std::error::Error, "a task could not be taken");
                 tokio::time::sleep(AFTER_FAILURE).await;
                 scheduler.release(delivered).await
             }
         };
         if let Err(error) = told {
-            tracing::warn!(task = %id, %error, "the queue could not be told");
+            tracing::warn!(task = %id, error = &error as &dyn std::error::Error, "the queue could not be told");
         }
     }
 
@@ -202,10 +205,10 @@ impl Shared {
         let id = &delivered.job.task;
         tracing::error!(task = %id, "a run broke off inside the worker");
         if let Err(error) = self.tasks.fail_lost(id).await {
-            tracing::error!(task = %id, %error, "a lost task could not be failed");
+            tracing::error!(task = %id, error = &error as &dyn std::error::Error, "a lost task could not be failed");
         }
         if let Err(error) = self.tasks.scheduler().ack(delivered).await {
-            tracing::warn!(task = %id, %error, "the queue could not be told");
+            tracing::warn!(task = %id, error = &error as &dyn std::error::Error, "the queue could not be told");
         }
     }
 
@@ -214,16 +217,16 @@ impl Shared {
         match self.tasks.begin(&delivered.job.task).await {
             Ok(Begun::Run(run)) => {
                 if let Ended::Unstored(error) = self.execute(run, delivered).await {
-                    tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
+                    tracing::error!(task = %delivered.job.task, error = &error as &dyn std::error::Error, "a task is abandoned");
                 }
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(task = %delivered.job.task, %error, "a task is abandoned");
+                tracing::error!(task = %delivered.job.task, error = &error as &dyn std::error::Error, "a task is abandoned");
             }
         }
         if let Err(error) = self.tasks.scheduler().ack(delivered).await {
-            tracing::warn!(task = %delivered.job.task, %error, "the queue could not be told");
+            tracing::warn!(task = %delivered.job.task, error = &error as &dyn std::error::Error, "the queue could not be told");
         }
     }
 

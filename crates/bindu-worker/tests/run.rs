@@ -200,6 +200,15 @@ async fn a_handler_that_takes_too_long_is_stopped() -> Tested {
 }
 
 #[tokio::test]
+async fn a_text_without_end_marks_is_stored_and_signed_alike() -> Tested {
+    let bench = Bench::start(async |_: Turn| Ok(Reply::text("a\0b")), slots(1));
+    let done = bench.ask("x").await?;
+    // Not every store has a place for U+0000.
+    assert_eq!(result(&done), "a\u{fffd}b");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_long_handler_keeps_its_lease() -> Tested {
     let go = Arc::new(Notify::new());
     let hold = Arc::clone(&go);

@@ -137,7 +137,6 @@ async fn postgres(
 
     const WHAT: &str = "the database";
     let config = postgres_config(settings, resolved, identity).ok_or_else(|| absent(WHAT))?;
-    let is_temporary = |error: &PostgresError| matches!(error, PostgresError::Backend { .. });
     let migrate = settings.storage.migrate;
     let open = || {
         let config = config.clone();
@@ -153,7 +152,7 @@ async fn postgres(
             PostgresStore::open(config).await
         }
     };
-    let opened = patiently(WHAT, settings.retry.storage(), is_temporary, open).await;
+    let opened = patiently(WHAT, settings.retry.storage(), PostgresError::is_temporary, open).await;
     let store = opened.map_err(|error| failed(WHAT, error))?;
     let mut queue: Option<Arc<dyn Scheduler>> = None;
     if resolved.scheduler == SchedulerBackend::Postgres {

@@ -60,7 +60,7 @@ impl Sender {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(task = %key.0, %error, "the outbox cannot be read");
+                    tracing::warn!(task = %key.0, error = &error as &dyn std::error::Error, "the outbox cannot be read");
                     self.rest(self.settings.min_wait).await;
                 }
             }
@@ -106,7 +106,7 @@ impl Sender {
     async fn tell(&self, tasks: &Tasks, entry: &OutboxEntry, delivery: &Delivery) {
         let settled = self.attempt_in_turn(tasks, entry, delivery).await;
         if let Err(error) = settled {
-            tracing::warn!(task = %entry.task, %error, "the outbox cannot be written");
+            tracing::warn!(task = %entry.task, error = &error as &dyn std::error::Error, "the outbox cannot be written");
             self.rest(self.settings.min_wait).await;
         }
     }

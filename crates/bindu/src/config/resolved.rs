@@ -93,6 +93,11 @@ impl Resolved {
         let mut warnings = [settings.warnings(), &config.warnings].concat();
         let (storage, database_url) = storage(config, settings, &mut problems);
         let (scheduler, redis_url) = scheduler(config, settings, storage, &mut problems);
+        if storage == StorageBackend::Memory && names_a_file(settings) {
+            let warning = "DATABASE_URL names a file, but tasks are kept in memory: \
+                           STORAGE_TYPE is not sqlite";
+            warnings.push(warning.to_owned());
+        }
         absent(config, settings, &mut problems, &mut warnings);
         let webhook = webhook(config, settings, &mut problems);
         let telemetry = telemetry(config, settings, &mut problems, &mut warnings);
@@ -158,6 +163,10 @@ fn storage(
         problems.push(Problem::new("DATABASE_URL", message));
     }
     (backend, url)
+}
+
+fn names_a_file(settings: &Settings) -> bool {
+    settings.storage.url.as_ref().is_some_and(|url| url.reveal().starts_with("sqlite:"))
 }
 
 fn scheduler(
