@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use fred::error::Error;
 use fred::interfaces::KeysInterface;
 use fred::types::{Expiration, Value};
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let (mut heartbeat, mut reclaim, mut tidy) = (None, Some(Instant::now()), Some(Instant::now()));
     loop {
         if due(&mut heartbeat, HEARTBEAT) || !shared.up.load(Ordering::Relaxed) {
-            beat(&shared).await;
+            let _ = shared.heard(beat(&shared).await);
         }
         if shared.length_asked.swap(false, Ordering::Relaxed)
             && let Ok(length) = shared.run("length", Vec::new()).await
@@ -70,10 +71,10 @@ pub(crate) fn millis(duration: Duration) -> String {
 }
 
 /// Says that this process is there, and how many jobs it holds that no worker has.
-async fn beat(shared: &Shared) {
+pub(crate) async fn beat(shared: &Shared) -> Result<(), Error> {
     let key = shared.script.key(&format!("hb:{}", shared.instance));
     let (queued, _) = shared.local.waiting_here();
     let expire = Some(Expiration::EX(ALIVE_SECONDS));
     let set = shared.commands.set::<Value, _, _>(key, queued.to_string(), expire, None, false);
-    let _ = shared.heard(set.await);
+    set.await.map(|_| ())
 }
