@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bindu_protocol::{TaskId, TaskState};
 use bindu_scheduler::SchedulerError;
-use bindu_storage::{
-    Changed, Durability, OutboxBody, OutboxKind, OutboxQuery, Record, StrandedQuery,
-};
+use bindu_storage::{Changed, OutboxBody, OutboxKind, OutboxQuery, Record, StrandedQuery};
 use futures_util::StreamExt;
 use futures_util::stream::select;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -50,14 +48,14 @@ impl Tasks {
         let changes = self.0.storage.changes();
         let nudges = self.0.scheduler.nudges().map(Changed::Task);
         let mut heard = select(changes, nudges);
-        // Hints get lost; only a store that others write to has any.
-        let is_shared = self.0.storage.durability() == Durability::Shared;
+        // Hints get lost; and a store may have written what it said it had not.
+        let looks_again = !self.is_volatile();
         let mut again = Instant::now() + LISTEN_AGAIN;
         loop {
             let change = tokio::select! {
                 biased;
                 change = heard.next() => change.unwrap_or(Changed::Missed),
-                () = sleep_until(again), if is_shared => Changed::Missed,
+                () = sleep_until(again), if looks_again => Changed::Missed,
             };
             if let Changed::Task(id) = change {
                 self.look_at(&id).await;

@@ -47,6 +47,12 @@ pub const NAMED: &[Named] = &[
         seed: 202,
         found: "the hint of another replica stopped a run whose claim was just being stored",
     },
+    Named {
+        name: "written-and-denied",
+        seed: 20_348,
+        found: "with a store of one process, a stream never heard of a write that the store had made \
+                and then reported as failed",
+    },
 ];
 
 /// What came of many seeds.
