@@ -4,6 +4,8 @@ mod body;
 mod connect;
 mod pool;
 mod retry;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::ssrf::AddressPolicy;
 pub use self::body::IncomingBody;
 pub use self::connect::{BoxIo, Connected, Connector, Io, PlainConnector, Target};
 pub use self::retry::{Replay, RetryPolicy, retry_after};
+#[cfg(feature = "tls")]
+pub use self::tls::{Tls, TlsError, native_root_store};
 
 use self::connect::Dialer;
 use self::pool::{Key, Lease, Pool};
@@ -75,7 +79,7 @@ impl Default for Config {
 ///
 /// Clones share the connections; so one client is made per program, or per set of
 /// rules. It never follows redirects, keeps no cookies, reads no proxy settings, and
-/// speaks `https` only through a [`Connector`] that does.
+/// speaks `https` only through a [`Connector`] that does, such as `Tls` (feature `tls`).
 ///
 /// The tasks that drive connections end when the last clone, and the last response body
 /// that is being read, is dropped.

@@ -54,8 +54,13 @@
 //! - [`ssrf::AddressRules`] keeps a client away from addresses that a stranger's URL must
 //!   not reach.
 //!
-//! TLS is not here but fits in: [`server::Acceptor`] and [`client::Connector`] turn a TCP
-//! connection into one that speaks HTTP, and may say what they learned about the peer.
+//! For TLS, [`server::Acceptor`] and [`client::Connector`] turn a TCP connection into one
+//! that speaks HTTP, and may say what they learned about the peer.
+//!
+//! # Features
+//!
+//! - `tls`: `client::Tls`, a connector for `https` over rustls with ring. A TLS server is
+//!   an [`server::Acceptor`] from elsewhere, for example `bindu-mtls`.
 //!
 //! # What it leaves out
 //!

@@ -4,3 +4,5 @@ mod client;
 mod server;
 mod sse;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
