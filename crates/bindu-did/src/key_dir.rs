@@ -39,7 +39,7 @@
 
 mod config;
 mod error;
-mod files;
+pub(crate) mod files;
 mod record;
 
 use std::{path::Path, time::SystemTime};
@@ -176,6 +176,71 @@ pub fn open(config: &Config, now: SystemTime) -> Result<Identity, KeyDirError> {
 
     let document = DidDocument::with_created(&did, &public, created);
     Ok(Identity { key, agent_id, document, replaced })
+}
+
+/// Reads the identity in a directory, and writes nothing: for a caller that goes by an
+/// identity that is there already, next to the agent it belongs to.
+///
+/// Of several identities the one is taken that [`Config::known_did`] names, or
+/// [`Config::agent_id`], or author and name. The DIDs are those of `did.json`; without
+/// that file, those of the OAuth2 credentials.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use bindu_did::key_dir::{self, Config};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let dir = parent.path().join(".bindu");
+/// # let new = Config { dir: dir.clone(), author: "ann".into(), name: "a".into(), ..Config::default() };
+/// # let made = key_dir::open(&new, SystemTime::now())?;
+/// let identity = key_dir::read(&Config { dir, ..Config::default() })?;
+/// # assert_eq!(identity.document(), made.document());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`KeyDirError::NoIdentity`], [`KeyDirError::WhichIdentity`]; and
+/// [`KeyDirError::LaxPermissions`], [`KeyDirError::Key`] and others as [`open`].
+pub fn read(config: &Config) -> Result<Identity, KeyDirError> {
+    let private = config.dir.join(&config.private_key_file);
+    let none = || KeyDirError::NoIdentity { dir: config.dir.clone() };
+    if !files::exists(&private)? {
+        return Err(none());
+    }
+    let key = read_private(&private, config)?;
+    let public = key.public_key();
+    let record_path = config.dir.join(&config.did_file);
+    let record = Record::read(&record_path)?.unwrap_or_default();
+    let same_key = record.public_key.is_none_or(|recorded| recorded == public);
+    if !same_key && record.depends_on_key() {
+        return Err(KeyDirError::OtherKey { private, record: record_path });
+    }
+    let mut known = record.identities;
+    if known.is_empty() {
+        known = record::credentials(&config.credentials_path())?;
+    }
+    let wanted = |agent: &Uuid, did: &Did| match (&config.known_did, config.agent_id) {
+        (Some(known), _) => known == did,
+        (None, Some(id)) => id == *agent,
+        (None, None) if config.author.is_empty() && config.name.is_empty() => true,
+        (None, None) => agent_id(&config.author, &config.name) == *agent,
+    };
+    let mut fitting = known.iter().filter(|(agent, did)| wanted(agent, did));
+    let (agent_id, did) = match (fitting.next(), fitting.next()) {
+        (Some((agent, did)), None) => (*agent, did.clone()),
+        (None, _) if known.is_empty() => return Err(none()),
+        _ => {
+            let dids = known.into_values().collect();
+            return Err(KeyDirError::WhichIdentity { dir: config.dir.clone(), dids });
+        }
+    };
+    let created = match record.created {
+        Some(created) if same_key => created,
+        _ => isoformat(files::modified(&private)?),
+    };
+    let document = DidDocument::with_created(&did, &public, created);
+    Ok(Identity { key, agent_id, document, replaced: None })
 }
 
 /// The DID of this agent, by the rules in [`DidSuffix`].

@@ -23,9 +23,9 @@
 //! # Ok::<(), bindu_did::DidError>(())
 //! ```
 //!
-//! Nearly everything here is bytes in, bytes out. The one exception is
-//! [`key_dir`], which keeps an agent's identity in a directory; start there if
-//! you run an agent.
+//! Nearly everything here is bytes in, bytes out. The exceptions are
+//! [`key_dir`], which keeps an agent's identity in a directory, and where to start
+//! if you run an agent; and [`pins`], which may keep what it knows in a file.
 //!
 //! # The parts
 //!
@@ -33,7 +33,11 @@
 //! - [`SigningKey`], [`PublicKey`], [`Signature`]: Ed25519 by [ring], with
 //!   small-order points refused.
 //! - [`PartPayload`]: which bytes of a text, data or file part are signed.
+//! - [`artifact`]: checking the signatures in an answer as it came.
 //! - [`request`]: the three headers that sign an HTTP request.
+//! - [`webhook`]: checking a post that claims to come from an agent.
+//! - [`pins`]: which key belongs to which peer, by trust on first use.
+//! - [`target`]: a second signature that says which agent a request is for.
 //! - [`DidDocument`], [`document`]: making, reading and checking documents.
 //! - [`json`]: RFC 8785 canonical JSON, and JSON as Python prints it.
 //!
@@ -45,11 +49,12 @@
 //!
 //! # What it leaves out
 //!
-//! Finding a peer's document (that needs a network), caching and pinning of
-//! keys, tokens and TLS.
+//! Finding a peer's document (that needs a network, and is in `bindu-client`),
+//! tokens and TLS.
 //!
 //! [ring]: https://docs.rs/ring
 
+pub mod artifact;
 mod base58;
 mod der;
 pub mod did;
@@ -62,17 +67,22 @@ mod key;
 pub mod key_dir;
 mod part;
 mod pem;
+pub mod pins;
 pub mod request;
+mod secret;
 mod signature;
+pub mod target;
 mod timestamp;
 #[cfg(feature = "vectors")]
 pub mod vectors;
+pub mod webhook;
 
 pub use did::{Did, InvalidDid, agent_id};
 pub use document::DidDocument;
 pub use error::DidError;
 pub use key::{PublicKey, SigningKey};
 pub use part::{PartPayload, SIGNATURE_METADATA_KEY};
+pub use secret::same_secret;
 pub use signature::Signature;
 
 #[doc = include_str!("../README.md")]

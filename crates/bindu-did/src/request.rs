@@ -65,6 +65,9 @@ pub enum RequestError {
     /// One of the three headers came more than once.
     #[error("signature header {0} came more than once")]
     Repeated(&'static str),
+    /// The signer's name is no DID.
+    #[error("the signer's name is no DID")]
+    Did,
     /// Signed more than [`WINDOW`] seconds ago or ahead.
     #[error("timestamp is out of the window")]
     OutOfWindow,
@@ -87,7 +90,7 @@ impl RequestError {
         match self {
             Self::Headers | Self::Repeated(_) => "missing_signature_headers",
             Self::OutOfWindow => "timestamp_out_of_window",
-            Self::Body | Self::Malformed => "malformed_input",
+            Self::Did | Self::Body | Self::Malformed => "malformed_input",
             Self::Mismatch => "crypto_mismatch",
         }
     }

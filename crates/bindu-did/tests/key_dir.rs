@@ -420,3 +420,78 @@ fn without_the_feature_a_password_is_refused_and_not_ignored() {
     assert!(message.contains("feature `encryption`"), "{message}");
     assert!(!config.dir.join("private.pem").exists());
 }
+
+#[test]
+fn reading_finds_the_identity_and_writes_nothing() {
+    let parent = temporary();
+    let made = open(&config(&parent));
+    let files = || {
+        let listed = fs::read_dir(parent.path().join("a/.bindu")).expect("a directory");
+        listed.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+    };
+    let before = files();
+    let alone = Config { dir: config(&parent).dir, ..Config::default() };
+    let found = key_dir::read(&alone).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!((found.document(), found.agent_id()), (made.document(), made.agent_id()));
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn reading_makes_no_identity() {
+    let parent = temporary();
+    let error = key_dir::read(&config(&parent)).unwrap_err();
+    assert!(matches!(error, KeyDirError::NoIdentity { .. }), "{error}");
+    assert!(!config(&parent).dir.exists());
+
+    // A key alone has no name.
+    made_by_the_reference(&config(&parent));
+    let error = key_dir::read(&config(&parent)).unwrap_err();
+    assert!(matches!(error, KeyDirError::NoIdentity { .. }), "{error}");
+}
+
+#[test]
+fn reading_asks_which_of_several_identities_is_meant() {
+    let parent = temporary();
+    let echo = open(&config(&parent));
+    let other = Config { name: "other".to_owned(), ..config(&parent) };
+    let other_did = open(&other).did().clone();
+
+    let dir = config(&parent).dir;
+    let alone = Config { dir, ..Config::default() };
+    let error = key_dir::read(&alone).unwrap_err().to_string();
+    assert!(error.contains(echo.did().as_str()) && error.contains(other_did.as_str()), "{error}");
+
+    let by = |wanted: Config| key_dir::read(&wanted).map(|found| found.did().clone());
+    assert_eq!(by(other).unwrap(), other_did);
+    let named = Config { known_did: Some(other_did.clone()), ..alone.clone() };
+    assert_eq!(by(named).unwrap(), other_did);
+    let unknown = Config { known_did: "did:bindu:a:b:c".parse().ok(), ..alone };
+    assert!(matches!(by(unknown), Err(KeyDirError::WhichIdentity { .. })));
+}
+
+#[test]
+fn reading_takes_the_did_from_credentials_where_the_reference_left_it() {
+    let parent = temporary();
+    let config = config(&parent);
+    made_by_the_reference(&config);
+    let id = agent_id(&config.author, &config.name);
+    let did = Did::for_known_agent(&config.author, &config.name, id).expect("a DID");
+    let credentials = format!(r#"{{"{did}": {{"agent_id": "{id}", "client_id": "{did}"}}}}"#);
+    plant(&config.dir.join("oauth_credentials.json"), &credentials, 0o600);
+    let alone = Config { dir: config.dir.clone(), ..Config::default() };
+    assert_eq!(key_dir::read(&alone).unwrap().did(), &did);
+    assert!(!config.dir.join("did.json").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn reading_refuses_a_key_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let parent = temporary();
+    open(&config(&parent));
+    let key = config(&parent).dir.join("private.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let error = key_dir::read(&config(&parent)).unwrap_err();
+    assert!(matches!(error, KeyDirError::LaxPermissions { .. }), "{error}");
+}

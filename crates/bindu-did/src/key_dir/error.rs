@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::error::DidError;
+use crate::{did::Did, error::DidError};
 
 /// Why the identity in a key directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,20 @@ pub enum KeyDirError {
         /// The file that names the DID.
         record: PathBuf,
     },
+    /// There is no key, or no DID that goes with it.
+    #[error("{dir} holds no identity", dir = dir.display())]
+    NoIdentity {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There are several identities, or not the one that is asked for.
+    #[error("{dir} holds {}; say which one to be", list(dids), dir = dir.display())]
+    WhichIdentity {
+        /// The directory.
+        dir: PathBuf,
+        /// The identities it holds.
+        dids: Vec<Did>,
+    },
     /// Author and name make no DID.
     #[error("agent {name:?} by {author:?} cannot have a DID")]
     Name {
@@ -100,6 +114,10 @@ impl KeyDirError {
         let Self::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
     }
+}
+
+fn list(dids: &[Did]) -> String {
+    dids.iter().map(Did::as_str).collect::<Vec<_>>().join(" and ")
 }
 
 /// A path as one word for a shell.

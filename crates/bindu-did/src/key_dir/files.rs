@@ -14,16 +14,16 @@ use zeroize::Zeroizing;
 use super::error::KeyDirError;
 
 /// Mode of files that hold a secret.
-pub(super) const PRIVATE: u32 = 0o600;
+pub(crate) const PRIVATE: u32 = 0o600;
 /// Mode of files that anyone may read.
-pub(super) const PUBLIC: u32 = 0o644;
+pub(crate) const PUBLIC: u32 = 0o644;
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyDirError {
     move |source| KeyDirError::Io { doing, path: path.to_owned(), source }
 }
 
 /// Makes the directory and its parents; what is there already stays as it is.
-pub(super) fn create_dir(dir: &Path) -> Result<(), KeyDirError> {
+pub(crate) fn create_dir(dir: &Path) -> Result<(), KeyDirError> {
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent).map_err(io_error("creating", parent))?;
     }
@@ -40,7 +40,7 @@ pub(super) fn create_dir(dir: &Path) -> Result<(), KeyDirError> {
 ///
 /// `None` where there can be no lock: the directory cannot be written to, so that
 /// no one makes a key there, or the file system has no locks.
-pub(super) fn lock(dir: &Path) -> Result<Option<File>, KeyDirError> {
+pub(crate) fn lock(dir: &Path) -> Result<Option<File>, KeyDirError> {
     let path = dir.join(".lock");
     let mut options = options(PRIVATE);
     let file = match options.write(true).create(true).truncate(false).open(&path) {
@@ -57,18 +57,18 @@ pub(super) fn lock(dir: &Path) -> Result<Option<File>, KeyDirError> {
     }
 }
 
-pub(super) fn exists(path: &Path) -> Result<bool, KeyDirError> {
+pub(crate) fn exists(path: &Path) -> Result<bool, KeyDirError> {
     path.try_exists().map_err(io_error("looking for", path))
 }
 
-pub(super) fn modified(path: &Path) -> Result<SystemTime, KeyDirError> {
+pub(crate) fn modified(path: &Path) -> Result<SystemTime, KeyDirError> {
     let found = fs::metadata(path).and_then(|metadata| metadata.modified());
     found.map_err(io_error("reading", path))
 }
 
 /// Refuses a private key that anyone but its owner has access to.
 #[cfg(unix)]
-pub(super) fn refuse_lax_permissions(path: &Path) -> Result<(), KeyDirError> {
+pub(crate) fn refuse_lax_permissions(path: &Path) -> Result<(), KeyDirError> {
     use std::os::unix::fs::PermissionsExt;
 
     let metadata = fs::metadata(path).map_err(io_error("reading", path))?;
@@ -82,16 +82,16 @@ pub(super) fn refuse_lax_permissions(path: &Path) -> Result<(), KeyDirError> {
 
 /// Elsewhere than on Unix, permissions are the directory's business.
 #[cfg(not(unix))]
-pub(super) fn refuse_lax_permissions(_: &Path) -> Result<(), KeyDirError> {
+pub(crate) fn refuse_lax_permissions(_: &Path) -> Result<(), KeyDirError> {
     Ok(())
 }
 
-pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyDirError> {
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyDirError> {
     fs::read_to_string(path).map(Zeroizing::new).map_err(io_error("reading", path))
 }
 
 /// The text of a file, or `None` if there is no such file or it is no text.
-pub(super) fn read_optional(path: &Path) -> Result<Option<String>, KeyDirError> {
+pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, KeyDirError> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8(bytes).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -101,7 +101,7 @@ pub(super) fn read_optional(path: &Path) -> Result<Option<String>, KeyDirError> 
 
 /// Writes a whole file: beside its place, flushed, then moved there. Unless
 /// `replace` is set, a file that stands there already is an error and stays.
-pub(super) fn write(
+pub(crate) fn write(
     path: &Path,
     content: &[u8],
     mode: u32,

@@ -82,20 +82,25 @@ impl Record {
 }
 
 /// The DID that an OAuth2 credentials file names for an agent.
+pub(super) fn did_in_credentials(path: &Path, agent: Uuid) -> Result<Option<Did>, KeyDirError> {
+    Ok(credentials(path)?.remove(&agent))
+}
+
+/// The DIDs in an OAuth2 credentials file by agent id; none if there is no file.
 ///
 /// The file maps DIDs to credentials, which hold the agent's id.
-pub(super) fn did_in_credentials(path: &Path, agent: Uuid) -> Result<Option<Did>, KeyDirError> {
-    let Some(text) = files::read_optional(path)? else { return Ok(None) };
+pub(super) fn credentials(path: &Path) -> Result<BTreeMap<Uuid, Did>, KeyDirError> {
+    let Some(text) = files::read_optional(path)? else { return Ok(BTreeMap::new()) };
     let entries: BTreeMap<String, Value> =
         serde_json::from_str(&text).map_err(|error| not_understood(path, error))?;
-    let names_agent = |entry: &Value| {
+    let agent = |entry: &Value| {
         let id = entry.get("agent_id").and_then(Value::as_str);
-        id.and_then(|id| Uuid::try_parse(id).ok()) == Some(agent)
+        id.and_then(|id| Uuid::try_parse(id).ok())
     };
-    let named = entries.iter().find(|(_, entry)| names_agent(entry));
+    let named = entries.iter().filter_map(|(did, entry)| Some((agent(entry)?, did)));
     named
-        .map(|(did, _)| did.parse::<Did>().map_err(|error| not_understood(path, error)))
-        .transpose()
+        .map(|(id, did)| Ok((id, did.parse().map_err(|error| not_understood(path, error))?)))
+        .collect()
 }
 
 fn not_understood(
