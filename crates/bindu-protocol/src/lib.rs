@@ -38,6 +38,7 @@ mod caller;
 mod card;
 mod code;
 mod context;
+mod denied;
 mod dialect;
 mod id;
 mod json;
@@ -67,6 +68,7 @@ pub use card::{
 };
 pub use code::Code;
 pub use context::{Context, ContextKind, ContextStatus, ContextSummary};
+pub use denied::Denied;
 pub use dialect::{Dialect, DialectPolicy, Marks, UnknownPolicy};
 pub use id::{ArtifactId, ContextId, IdError, MAX_ID_CHARS, MessageId, PushConfigId, TaskId};
 pub use json::{Json, JsonObject, MAX_DEPTH, is_nested_deeper};

@@ -2,8 +2,8 @@
 //!
 //! What a stranger may not know is logged here and flattened here.
 
-use bindu_http::Body;
-use bindu_protocol::{Code, Dialect, RequestId, Response as RpcResponse, RpcError};
+use bindu_http::{Body, ReadBodyError};
+use bindu_protocol::{Code, Denied, Dialect, RequestId, Response as RpcResponse, RpcError};
 use bindu_storage::StorageError;
 use bindu_tasks::TaskError;
 use bytes::Bytes;
@@ -189,6 +189,128 @@ pub(crate) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Resp
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+/// What a refused caller is told. `id` is that of the request, once it was read.
+///
+/// Refusals of a signature have the reference's own form; all others are JSON-RPC errors. The
+/// details that would help an attacker are in the log alone.
+pub(crate) fn denied(why: &Denied, id: &RequestId) -> Response<Body> {
+    tracing::debug!(%why, "a caller is refused");
+    let rpc = |status, code, data: Option<String>| {
+        let mut error = RpcError::new(code);
+        if let Some(data) = data {
+            error = error.with_data(data);
+        }
+        json(status, &RpcResponse::<()> { id, outcome: Err(&error) })
+    };
+    let invalid =
+        |data: &str| rpc(StatusCode::UNAUTHORIZED, Code::INVALID_TOKEN, Some(data.to_owned()));
+    let mut response = match why {
+        Denied::NoToken => rpc(StatusCode::UNAUTHORIZED, Code::AUTHENTICATION_REQUIRED, None),
+        Denied::NoCertificate => rpc(
+            StatusCode::UNAUTHORIZED,
+            Code::AUTHENTICATION_REQUIRED,
+            Some("A client certificate is required".to_owned()),
+        ),
+        Denied::TokenInactive => invalid("Token is not active"),
+        Denied::TokenIncomplete(claim) => invalid(&format!("Token has no {claim}")),
+        Denied::TokenAudience => invalid("Token is not meant for this agent"),
+        Denied::TokenExpired => rpc(StatusCode::UNAUTHORIZED, Code::TOKEN_EXPIRED, None),
+        Denied::Unavailable => {
+            let error = RpcError::new(Code::INTERNAL)
+                .with_message("Authentication service temporarily unavailable");
+            json(StatusCode::SERVICE_UNAVAILABLE, &RpcResponse::<()> { id, outcome: Err(&error) })
+        }
+        Denied::TooManyRefusals => {
+            let error = RpcError::new(Code::INVALID_TOKEN)
+                .with_message("Too many refused requests; wait a moment");
+            json(StatusCode::TOO_MANY_REQUESTS, &RpcResponse::<()> { id, outcome: Err(&error) })
+        }
+
+        Denied::SignatureMissing
+        | Denied::DidMismatch
+        | Denied::KeyUnavailable
+        | Denied::BodyTooLarge => unsigned(why.reason()),
+        Denied::SignatureInvalid { did, timestamp } => {
+            let details = Unverified {
+                did_verified: false,
+                did: Some(did),
+                timestamp: Some(*timestamp),
+                reason: why.reason(),
+            };
+            let body = Unsigned { error: "Invalid DID signature", details };
+            json(StatusCode::FORBIDDEN, &body)
+        }
+        Denied::NotAdmitted => {
+            json(StatusCode::FORBIDDEN, &serde_json::json!({ "error": "DID not admitted" }))
+        }
+        Denied::MissingPermissions(wanted) => {
+            let wanted: Vec<_> = wanted.iter().map(|scope| format!("'{scope}'")).collect();
+            let data = format!("Missing required permissions: [{}]", wanted.join(", "));
+            rpc(StatusCode::FORBIDDEN, Code::INSUFFICIENT_PERMISSIONS, Some(data))
+        }
+        Denied::TrustTooLow => rpc(
+            StatusCode::FORBIDDEN,
+            Code::INSUFFICIENT_PERMISSIONS,
+            Some("The caller is not trusted as far as this operation needs".to_owned()),
+        ),
+        Denied::CertificateWithoutDid => {
+            let message = "Client certificate lacks an identifiable DID";
+            let body = serde_json::json!({ "error": { "code": 403, "message": message } });
+            json(StatusCode::FORBIDDEN, &body)
+        }
+        other => Failure::internal(other).into_response(id, Dialect::Reference),
+    };
+    let status = response.status();
+    let headers = response.headers_mut();
+    match status {
+        // RFC 6750, section 3: what to authenticate with, and whether it was tried.
+        StatusCode::UNAUTHORIZED => {
+            let tried = !matches!(why, Denied::NoToken | Denied::NoCertificate);
+            let challenge =
+                if tried { "Bearer error=\"invalid_token\"" } else { "Bearer realm=\"agent\"" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct Unsigned<'a> {
+    error: &'static str,
+    details: Unverified<'a>,
+}
+
+#[derive(Serialize)]
+struct Unverified<'a> {
+    did_verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<i64>,
+    reason: &'static str,
+}
+
+fn unsigned(reason: &'static str) -> Response<Body> {
+    let details = Unverified { did_verified: false, did: None, timestamp: None, reason };
+    json(StatusCode::FORBIDDEN, &Unsigned { error: "Invalid DID signature", details })
+}
+
+/// A body that did not arrive whole.
+pub(crate) fn unread(error: &ReadBodyError) -> Response<Body> {
+    match error {
+        ReadBodyError::TooLarge { .. } => too_large(),
+        ReadBodyError::Timeout => text(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        error => {
+            tracing::debug!(%error, "a body was not sent to its end");
+            text(StatusCode::BAD_REQUEST, "Bad Request")
+        }
+    }
 }
 
 /// A body larger than it may be.

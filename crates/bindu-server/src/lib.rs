@@ -57,8 +57,9 @@
 //!
 //! # The types that matter
 //!
-//! - [`Builder`] puts a server together. It cannot be built before it is said who may call; in
-//!   this version [`dangerously_open`](Builder::dangerously_open) is the only answer there is.
+//! - [`Builder`] puts a server together. It cannot be built before it is said who may call:
+//!   whom an [`Authenticator`] lets in ([`auth`](Builder::auth)), or everybody
+//!   ([`dangerously_open`](Builder::dangerously_open)).
 //! - [`Profile`] is what the server says of its agent, [`Config`] how it behaves.
 //! - [`Workers`] is what it asks of whoever runs the tasks, for `/healthz` and `/metrics`.
 //! - [`Metrics`] are an agent's counters. Nothing is global: each agent of a process has its own.
@@ -79,12 +80,14 @@
 //! # What it leaves out
 //!
 //! Connections, time-outs and draining (`bindu-http`), the life of tasks (`bindu-tasks`), running
-//! handlers (`bindu-worker`), reading settings (`bindu`). Not in this version: authentication,
-//! payment, A2A 1.0, REST and gRPC. There are no features.
+//! handlers (`bindu-worker`), reading settings (`bindu`). What tokens, signatures and certificates are good for is
+//! `bindu-auth`'s to know. Not in this version: payment, A2A 1.0, REST and gRPC. There are no features.
 
+mod access;
 mod config;
 mod error_response;
 mod health;
+mod inbound;
 mod layers;
 mod methods;
 mod metrics;
@@ -95,9 +98,10 @@ mod rpc;
 mod service;
 mod stream;
 
+pub use access::{Authenticator, Claim, Grant};
 pub use config::{BuildError, Config, Profile, Workers};
 pub use metrics::Metrics;
-pub use service::{AgentServer, Builder, Open, Undecided};
+pub use service::{AgentServer, Builder, Decided, Undecided};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

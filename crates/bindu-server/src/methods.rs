@@ -1,8 +1,10 @@
 //! The JSON-RPC methods.
 
+use std::sync::PoisonError;
+
 use bindu_protocol::{
-    ContextParams, Dialect, FeedbackParams, ListParams, PushParams, PushSetParams, SendParams,
-    TaskParams, method,
+    ContextParams, Dialect, FeedbackParams, Json, ListParams, PushParams, PushSetParams,
+    SendParams, TaskParams, method,
 };
 use bindu_tasks::{Submission, TaskError};
 use jsonrpsee::core::server::Methods;
@@ -201,5 +203,13 @@ async fn push_delete(call: Call) -> Answer {
 }
 
 async fn extended_card(call: Call) -> Answer {
-    Err((Failure::extended_card(), call.dialect()))
+    let server = call.server();
+    if !server.is_locked {
+        return Err((Failure::extended_card(), call.dialect()));
+    }
+    let card = server.card.read().unwrap_or_else(PoisonError::into_inner).json.clone();
+    match serde_json::from_slice::<Json>(&card) {
+        Ok(card) => call.result(&card),
+        Err(error) => Err((Failure::internal(&error), call.dialect())),
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! Nothing is global: each agent of a process counts for itself.
 
+mod door;
 mod family;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bindu_protocol::TaskState;
 use bindu_tasks::{Observer, Tasks};
@@ -16,6 +17,7 @@ use prometheus::{
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use self::door::Door;
 use self::family::{Families, Size};
 use crate::Workers;
 use crate::routes::{ROUTES, UNMATCHED};
@@ -61,6 +63,7 @@ pub struct Metrics {
     stored: [Histogram; 3],
     deliveries: IntCounterVec,
     pending: GaugeVec,
+    door: Door,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -160,6 +163,7 @@ impl Metrics {
                 "Webhooks of tasks that are still to be told",
                 own,
             ),
+            door: Door::new(&new),
             requests,
             completed,
             duration,
@@ -172,6 +176,16 @@ impl Metrics {
         metrics.recovered.with_label_values(&[&metrics.agent]);
         metrics.given_up.with_label_values(&[&metrics.agent]);
         Arc::new(metrics)
+    }
+
+    /// Tells of the agent's certificate: when it ends, and how often it was renewed, or was not, since
+    /// the start. An agent without one is never told of it.
+    pub fn certificate(&self, not_after: SystemTime, renewals: u64, failures: u64) {
+        self.door.certificate(&self.agent, not_after, renewals, failures);
+    }
+
+    pub(crate) fn denied(&self, reason: &'static str) {
+        self.door.denied(&self.agent, reason);
     }
 
     pub(crate) fn request_began(&self, size: Option<u64>) {

@@ -1,14 +1,16 @@
 //! The routes beside JSON-RPC: card, DID document, skills.
 
-use bindu_http::{Body, ReadBodyError, read_body};
+use std::sync::PoisonError;
+
+use bindu_http::Body;
 use bindu_protocol::{Code, RequestId, Response as RpcResponse, RpcError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use crate::error_response::{bytes, json, text, too_large};
+use crate::error_response::{bytes, json, unread};
+use crate::inbound::Inbound;
 use crate::service::Shared;
 
 /// How long a card may be kept by whoever read it.
@@ -17,12 +19,13 @@ const CARD_CACHE: &str = "public, max-age=60";
 impl Shared {
     /// The card, or 304 if the caller has it.
     pub(crate) fn card(&self, headers: &HeaderMap) -> Response<Body> {
+        let card = self.card.read().unwrap_or_else(PoisonError::into_inner).clone();
         let has_it = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| {
             let tags = tags.as_bytes();
             tags == b"*"
                 || tags.split(|byte| *byte == b',').any(|tag| {
                     let tag = tag.trim_ascii();
-                    tag.strip_prefix(b"W/").unwrap_or(tag) == self.card_tag.as_bytes()
+                    tag.strip_prefix(b"W/").unwrap_or(tag) == card.tag.as_bytes()
                 })
         });
         let mut response = if has_it {
@@ -30,24 +33,23 @@ impl Shared {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         } else {
-            bytes(StatusCode::OK, "application/json", self.card.clone())
+            bytes(StatusCode::OK, "application/json", card.json)
         };
         let headers = response.headers_mut();
-        headers.insert(header::ETAG, self.card_tag.clone());
+        headers.insert(header::ETAG, card.tag);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CARD_CACHE));
         response
     }
 
     /// `/did/resolve`, by query or by body.
-    pub(crate) async fn resolve_did(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn resolve_did(&self, request: Request<Inbound>) -> Response<Body> {
         let asked = if request.method() == Method::POST {
-            match read_body(request.into_body(), self.config.max_rest_body_bytes).await {
+            match request.into_body().read(self.config.max_rest_body_bytes).await {
                 Ok(body) => match did_of(&body) {
                     Ok(did) => did,
                     Err((code, data)) => return refuse(StatusCode::BAD_REQUEST, code, data),
                 },
-                Err(ReadBodyError::TooLarge { .. }) => return too_large(),
-                Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+                Err(error) => return unread(&error),
             }
         } else {
             query(request.uri(), "did")

@@ -2,21 +2,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bindu_http::{Body, ReadBodyError, read_body, sse};
+use bindu_http::{Body, sse};
 use bindu_protocol::{
     Caller, Dialect, Marks, Request as RpcRequest, RequestId, Response as RpcResponse, TaskId,
 };
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use jsonrpsee::core::server::{AsyncMethod, MethodCallback, MethodResponse, Methods};
 use jsonrpsee::types::{Id, Params};
 use jsonrpsee::{ConnectionId, Extensions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error_response::{Failure, bytes, text, too_large};
+use crate::access::Granted;
+use crate::error_response::{Failure, bytes, denied, text, unread};
+use crate::inbound::Inbound;
 use crate::service::Shared;
 
 /// One call of a method, as its function sees it.
@@ -127,27 +128,27 @@ where
 
 impl Shared {
     /// Answers `POST /`.
-    pub(crate) async fn call(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn call(self: &Arc<Self>, request: Request<Inbound>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let body = match read_body(body, self.config.max_body_bytes).await {
+        let body = match body.read(self.config.max_body_bytes).await {
             Ok(body) => body,
-            Err(ReadBodyError::TooLarge { .. }) => return too_large(),
-            Err(ReadBodyError::Timeout) => {
-                return text(StatusCode::REQUEST_TIMEOUT, "Request Timeout");
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a body was not sent to its end");
-                return text(StatusCode::BAD_REQUEST, "Bad Request");
-            }
+            Err(error) => return unread(&error),
         };
         let accepted = self.accept(&head, &body);
+        let grant = head.extensions.get::<Granted>().cloned();
         // Both are parts of the buffer that the connection reads into. As long as they are held it
         // needs another one, for every request that is not answered at once.
         drop((head, body));
-        let (method, call) = match accepted {
+        let (name, method, call) = match accepted {
             Ok(accepted) => accepted,
             Err(response) => return *response,
         };
+        if let Some(Granted(grant)) = grant
+            && let Err(why) = grant.permit(name).await
+        {
+            self.metrics.denied(why.reason());
+            return denied(&why, call.id());
+        }
         let mut with = Extensions::new();
         with.insert(call.clone());
         method(Id::Null, Params::new(None), ConnectionId(0), usize::MAX, with).await;
@@ -160,7 +161,7 @@ impl Shared {
         self: &Arc<Self>,
         head: &Parts,
         body: &Bytes,
-    ) -> Result<(AsyncMethod<'static>, Call), Box<Response<Body>>> {
+    ) -> Result<(&'static str, AsyncMethod<'static>, Call), Box<Response<Body>>> {
         let request = match RpcRequest::parse(body) {
             Ok(request) => request,
             Err(error) => {
@@ -182,7 +183,8 @@ impl Shared {
             let failure = Failure::request(bindu_protocol::Code::INVALID_REQUEST, reason);
             return Err(failure.into_response(&request.id, dialect).into());
         }
-        let Some(MethodCallback::Async(method)) = self.methods.method(&request.method) else {
+        let found = self.methods.method_with_name(&request.method);
+        let Some((name, MethodCallback::Async(method))) = found else {
             return Err(Failure::method_not_found().into_response(&request.id, dialect).into());
         };
         let call = Call(Arc::new(Inner {
@@ -195,7 +197,7 @@ impl Shared {
             answer: Mutex::default(),
             id: request.id,
         }));
-        Ok((Arc::clone(method), call))
+        Ok((name, Arc::clone(method), call))
     }
 
     /// The dialect of a request that is none.

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bindu_agent::skills::SkillSet;
 use bindu_did::DidDocument;
 use bindu_http::Body;
+use bindu_protocol::AgentCard;
 use bindu_tasks::Tasks;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -19,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{Service, ServiceBuilder};
 
+use crate::access::Authenticator;
 use crate::config::origins;
 use crate::error_response::text;
 use crate::health::Checks;
+use crate::inbound::Inbound;
+use crate::layers::access::AccessLayer;
 use crate::layers::cors::CorsLayer;
 use crate::layers::meter::MeterLayer;
 use crate::metrics::Metrics;
@@ -41,21 +45,36 @@ pub(crate) struct Shared {
     /// The advertised address, for links.
     pub(crate) url: String,
     pub(crate) streaming: bool,
-    pub(crate) card: Bytes,
-    pub(crate) card_tag: HeaderValue,
+    pub(crate) card: RwLock<Card>,
+    /// Whether callers sign in, and so may read the extended card.
+    pub(crate) is_locked: bool,
     pub(crate) openapi: Bytes,
     pub(crate) checks: Checks,
     pub(crate) started: Instant,
     pub(crate) closing: CancellationToken,
 }
 
+/// The card as it is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Card {
+    pub(crate) json: Bytes,
+    pub(crate) tag: HeaderValue,
+}
+
+impl Card {
+    fn of(card: &AgentCard) -> Result<Self, BuildError> {
+        let json = serde_json::to_vec(card).map_err(BuildError::Card)?;
+        Ok(Self { tag: tag(&json), json: Bytes::from(json) })
+    }
+}
+
 /// Nobody has said yet who may call.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided;
 
-/// Everybody may call.
-#[derive(Clone, Copy, Debug)]
-pub struct Open;
+/// It is decided who may call.
+#[derive(Clone, Debug)]
+pub struct Decided(Option<Arc<dyn Authenticator>>);
 
 /// Puts a server together. It cannot be built before it is decided who may call.
 #[derive(Debug)]
@@ -83,9 +102,19 @@ impl Builder {
 
     /// Lets everybody call: every caller is anonymous, and anonymous callers share their tasks.
     #[must_use]
-    pub fn dangerously_open(self) -> Builder<Open> {
+    pub fn dangerously_open(self) -> Builder<Decided> {
+        self.decided(Decided(None))
+    }
+
+    /// Lets in whom an authenticator lets in.
+    #[must_use]
+    pub fn auth(self, authenticator: Arc<dyn Authenticator>) -> Builder<Decided> {
+        self.decided(Decided(Some(authenticator)))
+    }
+
+    fn decided(self, access: Decided) -> Builder<Decided> {
         let Self { profile, tasks, workers, metrics, config, access: Undecided } = self;
-        Builder { profile, tasks, workers, metrics, config, access: Open }
+        Builder { profile, tasks, workers, metrics, config, access }
     }
 }
 
@@ -98,22 +127,23 @@ impl<Access> Builder<Access> {
     }
 }
 
-impl Builder<Open> {
+impl Builder<Decided> {
     /// The server.
     ///
     /// # Errors
     ///
     /// [`BuildError`] if the configuration or the card makes no sense.
     pub fn build(self) -> Result<AgentServer, BuildError> {
-        let Self { mut profile, tasks, workers, metrics, config, access: Open } = self;
+        let Self { mut profile, tasks, workers, metrics, config, access: Decided(authenticator) } =
+            self;
         let origins = origins(&config)?;
         let url = profile.card.url.trim_end_matches('/').to_owned();
         profile.card.skills = profile.skills.iter().map(|skill| skill.card(&url)).collect();
-        let card = serde_json::to_vec(&profile.card).map_err(BuildError::Card)?;
+        profile.card.supports_authenticated_extended_card = Some(authenticator.is_some());
         let router = Arc::new(Router::new());
         let shared = Arc::new(Shared {
-            card_tag: tag(&card),
-            card: Bytes::from(card),
+            card: RwLock::new(Card::of(&profile.card)?),
+            is_locked: authenticator.is_some(),
             openapi: Bytes::from(openapi::document(&profile.card).to_string()),
             agent_id: profile.card.id.clone(),
             streaming: profile.card.capabilities.streaming,
@@ -132,9 +162,12 @@ impl Builder<Open> {
         let innermost = Routes { shared: Arc::clone(&shared), router: Arc::clone(&router) };
         // Outermost first; see `layers` for what each does.
         let cors = (!origins.is_empty()).then(|| CorsLayer(origins.into()));
+        let max_body = shared.config.max_body_bytes;
+        let access = AccessLayer { authenticator, metrics: Arc::clone(&metrics), max_body };
         let service = ServiceBuilder::new()
             .layer(option_layer(cors))
             .layer(MeterLayer { metrics, router })
+            .layer(access)
             .service(innermost);
         Ok(AgentServer { service: BoxCloneSyncService::new(service), shared })
     }
@@ -161,6 +194,21 @@ impl std::fmt::Debug for AgentServer {
 }
 
 impl AgentServer {
+    /// Shows another card from now on, such as one with the fingerprint of a renewed certificate.
+    /// Its skills and what it says of the extended card are those of the server.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Card`] if it cannot be written; the old one stays.
+    pub fn set_card(&self, mut card: AgentCard) -> Result<(), BuildError> {
+        let skills = self.shared.skills.iter();
+        card.skills = skills.map(|skill| skill.card(&self.shared.url)).collect();
+        card.supports_authenticated_extended_card = Some(self.shared.is_locked);
+        let card = Card::of(&card)?;
+        *self.shared.card.write().unwrap_or_else(PoisonError::into_inner) = card;
+        Ok(())
+    }
+
     /// Ends every stream with the present state of its task, as at the end of a drain.
     pub fn close_streams(&self) {
         self.shared.closing.cancel();
@@ -188,7 +236,7 @@ struct Routes {
     router: Arc<Router>,
 }
 
-impl Service<Request<Incoming>> for Routes {
+impl Service<Request<Inbound>> for Routes {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -197,7 +245,7 @@ impl Service<Request<Incoming>> for Routes {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Inbound>) -> Self::Future {
         let shared = Arc::clone(&self.shared);
         let Some(found) = self.router.find(request.uri().path()) else {
             let response = self.unmatched(&request);
@@ -220,7 +268,7 @@ impl Service<Request<Incoming>> for Routes {
 
 impl Routes {
     /// A path that is no route: without its last slash it may be one.
-    fn unmatched(&self, request: &Request<Incoming>) -> Response<Body> {
+    fn unmatched(&self, request: &Request<Inbound>) -> Response<Body> {
         let path = request.uri().path();
         let shorter = path.trim_end_matches('/');
         if path.ends_with('/') && !shorter.is_empty() && self.router.find(shorter).is_some() {
@@ -242,7 +290,7 @@ impl Shared {
         &self,
         route: Route,
         segment: Option<&str>,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
     ) -> Response<Body> {
         let segment = segment.unwrap_or_default();
         match route {
