@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bindu_http::server::{Config, Server, Shutdown};
 use bindu_http::{Body, read_body};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
@@ -17,12 +18,19 @@ use crate::run::Result;
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) bytes: Bytes,
 }
 
 impl Seen {
     pub(crate) fn rpc(&self) -> &str {
         self.body["method"].as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     pub(crate) fn message(&self) -> &Value {
@@ -80,8 +88,12 @@ impl Agent {
             async move {
                 let (head, body) = request.into_parts();
                 let body = read_body(body, 10 * 1024 * 1024).await.unwrap_or_default();
-                let body = serde_json::from_slice(&body).unwrap_or_default();
-                let request = Seen { path: head.uri.path().to_owned(), body };
+                let request = Seen {
+                    path: head.uri.path().to_owned(),
+                    headers: head.headers,
+                    body: serde_json::from_slice(&body).unwrap_or_default(),
+                    bytes: body,
+                };
                 if request.path == "/.well-known/agent-card.json" {
                     return Ok::<_, Infallible>(answer(200, &card()));
                 }

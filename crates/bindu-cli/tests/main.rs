@@ -4,6 +4,7 @@ mod agent;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod db;
 mod did;
+mod identity;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod needs_services;
 mod run;

@@ -1,29 +1,37 @@
+mod builder;
 mod discover;
 mod message;
 mod rest;
 mod tasks;
 mod transport;
+mod verify;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use bindu_http::client::{Client as HttpClient, Config, Replay, RetryPolicy};
-use bindu_protocol::{AgentCard, Dialect};
+use bindu_did::Did;
+use bindu_did::pins::Pins;
+#[cfg(feature = "mtls")]
+use bindu_http::client::Config;
+use bindu_http::client::{Client as HttpClient, Replay, RetryPolicy};
+use bindu_protocol::{AgentCard, ContextId, Dialect};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::ClientError;
+use crate::auth::{Credentials, Signer};
+use crate::peer::{Expectations, Known};
 
+#[cfg(feature = "mtls")]
+use self::builder::mtls_http;
 use self::discover::Endpoint;
 
+pub use self::builder::ClientBuilder;
+#[cfg(feature = "hydra")]
+pub(crate) use self::builder::default_http;
 pub(crate) use self::message::cannot_resubscribe;
 pub(crate) use self::transport::{Opened, read_event};
-
-/// How long a request may take unless told otherwise: longer than agents make a caller wait
-/// for an outcome (30 s in Bindu), so that it is they who end the wait, with an answer.
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One agent, as seen by who calls it.
 ///
@@ -46,16 +54,50 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Client {
     shared: Arc<Shared>,
     headers: HeaderMap,
+    context: Option<ContextId>,
 }
 
 struct Shared {
     base: Url,
     http: HttpClient,
+    #[cfg(feature = "mtls")]
+    mtls: Option<(bindu_mtls::Connector, Config)>,
+    /// What calls the agent and no other, once its DID is known; else `http`.
+    only: OnceLock<HttpClient>,
+    /// Who the agent is, once it has proved it: whom requests are signed for.
+    agent: OnceLock<Did>,
     retry: RetryPolicy,
     send_replay: Replay,
     dialect: Option<Dialect>,
     endpoint: OnceCell<Endpoint>,
     card: OnceCell<Arc<AgentCard>>,
+    credentials: Credentials,
+    expected: Expectations,
+    pins: Arc<Pins>,
+    known: Known,
+}
+
+impl Shared {
+    fn http(&self) -> &HttpClient {
+        self.only.get().unwrap_or(&self.http)
+    }
+
+    /// From now on nobody but this DID is to answer, as far as certificates tell.
+    #[cfg(feature = "mtls")]
+    fn call_only(&self, did: &Did) {
+        if let Some((connector, config)) = &self.mtls {
+            self.only.get_or_init(|| mtls_http(connector.expecting(did.clone()), config.clone()));
+        }
+    }
+
+    #[cfg(not(feature = "mtls"))]
+    #[expect(clippy::unused_self, reason = "as with certificates")]
+    const fn call_only(&self, _: &Did) {}
+
+    /// Whether the agent is looked at before anything is entrusted to it.
+    const fn looks_first(&self) -> bool {
+        self.expected.look_first() || !self.credentials.is_empty()
+    }
 }
 
 impl fmt::Debug for Client {
@@ -64,104 +106,8 @@ impl fmt::Debug for Client {
             .field("url", &self.shared.base.as_str())
             .field("dialect", &self.shared.dialect)
             .field("endpoint", &self.shared.endpoint.get())
+            .field("did", &self.shared.credentials.signer.as_ref().map(Signer::did))
             .finish_non_exhaustive()
-    }
-}
-
-/// Makes a [`Client`] that differs from the default.
-///
-/// ```
-/// use std::time::Duration;
-/// use bindu_client::Client;
-/// use bindu_protocol::Dialect;
-///
-/// let agent = Client::builder("http://localhost:3773")
-///     .dialect(Dialect::V0_3)
-///     .timeout(Duration::from_secs(120))
-///     .build()?;
-/// assert_eq!(agent.url().as_str(), "http://localhost:3773/");
-/// # Ok::<(), bindu_client::ClientError>(())
-/// ```
-#[derive(Debug)]
-#[must_use]
-pub struct ClientBuilder {
-    url: String,
-    http: Option<HttpClient>,
-    timeout: Duration,
-    retry: RetryPolicy,
-    send_replay: Replay,
-    dialect: Option<Dialect>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl ClientBuilder {
-    /// Speaks this dialect. Without it, the agent's card is read first and decides.
-    pub const fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = Some(dialect);
-        self
-    }
-
-    /// Lets the card decide on the dialect: the default.
-    pub const fn auto_dialect(mut self) -> Self {
-        self.dialect = None;
-        self
-    }
-
-    /// Sends through this HTTP client: with its TLS, its address rules, its limits. It brings
-    /// its own time-outs, so that [`timeout`](Self::timeout) has no effect.
-    pub fn http(mut self, http: HttpClient) -> Self {
-        self.http = Some(http);
-        self
-    }
-
-    /// How long one request may take, and a stream until it begins. Default 60 s.
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// How often and how soon a request is sent again, and a broken stream resumed.
-    pub const fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Whether a message may be sent again when it is not known if it arrived. Default
-    /// [`Replay::Safe`]: every attempt carries the same message id, by which agents recognise
-    /// a repeat. [`Replay::Unsafe`] is for agents that do not, and where twice is worse than
-    /// not at all.
-    pub const fn send_replay(mut self, replay: Replay) -> Self {
-        self.send_replay = replay;
-        self
-    }
-
-    /// Adds a header to every request, such as `Authorization`. It goes to this agent only.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
-    /// The client. Connects to nothing yet.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Url`] if the URL is none, is not `http` or `https`, or holds credentials.
-    pub fn build(self) -> Result<Client, ClientError> {
-        let timeout = self.timeout;
-        let http =
-            self.http.unwrap_or_else(|| HttpClient::new(Config { timeout, ..Config::default() }));
-        Ok(Client {
-            shared: Arc::new(Shared {
-                base: read_url(&self.url)?,
-                http,
-                retry: self.retry,
-                send_replay: self.send_replay,
-                dialect: self.dialect,
-                endpoint: OnceCell::new(),
-                card: OnceCell::new(),
-            }),
-            headers: self.headers.into_iter().collect(),
-        })
     }
 }
 
@@ -177,15 +123,24 @@ impl Client {
 
     /// Begins a client that differs from the default.
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
-        ClientBuilder {
-            url: url.into(),
-            http: None,
-            timeout: DEFAULT_TIMEOUT,
-            retry: RetryPolicy::default(),
-            send_replay: Replay::Safe,
-            dialect: None,
-            headers: Vec::new(),
-        }
+        ClientBuilder::new(url.into())
+    }
+
+    /// The same client as part of a conversation: messages that name no context belong to this
+    /// one. A handler that calls peers passes on the conversation it is in, so that what they
+    /// remember of it is told apart from other conversations:
+    ///
+    /// ```
+    /// # use bindu_protocol::ContextId;
+    /// # let agent = bindu_client::Client::connect("http://localhost:3773")?;
+    /// # let of_the_turn: ContextId = "c-1".parse()?;
+    /// // In a handler: `turn.context_id()`.
+    /// let peer = agent.with_conversation(&of_the_turn);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_conversation(&self, context: &ContextId) -> Self {
+        Self { context: Some(context.clone()), ..self.clone() }
     }
 
     /// The URL the client was made with.
@@ -225,27 +180,6 @@ impl Client {
     }
 }
 
-fn read_url(text: &str) -> Result<Url, ClientError> {
-    let refuse = |reason| ClientError::Url { url: text.to_owned(), reason };
-    let mut url =
-        Url::parse(text).map_err(|_| refuse("write it as http://host:port or https://host"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refuse("put http:// or https:// in front"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        // Not echoed: it holds a password.
-        return Err(ClientError::Url {
-            url: format!("{}://…@{}", url.scheme(), url.host_str().unwrap_or_default()),
-            reason: "leave out user and password",
-        });
-    }
-    if url.query().is_some() {
-        return Err(refuse("leave out the query"));
-    }
-    url.set_fragment(None);
-    Ok(url)
-}
-
 fn is_traceparent(value: &str) -> bool {
     let fields: Vec<&str> = value.split('-').collect();
     let [version, trace, parent, flags] = fields.as_slice() else { return false };
@@ -264,21 +198,11 @@ fn is_traceparent(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn reason(url: &str) -> String {
-        read_url(url).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_url_that_cannot_be_called_says_what_to_write() {
-        assert!(reason("localhost:3773").contains("put http:// or https:// in front"));
-        assert!(reason("agent").contains("write it as http://host:port"));
-        assert!(reason("http://h/?a=b").contains("leave out the query"));
-        let secret = reason("http://ann:hunter2@h/");
-        assert!(secret.contains("leave out user and password") && !secret.contains("hunter2"));
-        assert_eq!(read_url("http://h/a#b").unwrap().as_str(), "http://h/a");
-    }
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn every_call_can_be_made_from_a_task_that_moves() {
@@ -286,10 +210,10 @@ mod tests {
         let agent = Client::connect("http://h").unwrap();
         let id = "t".parse().unwrap();
         is_send(&agent.send("x"));
-        is_send(&agent.send_and_wait("x", DEFAULT_TIMEOUT));
+        is_send(&agent.send_and_wait("x", MINUTE));
         is_send(&agent.stream("x"));
         is_send(&agent.resubscribe(&id, None));
-        is_send(&agent.wait(&id, DEFAULT_TIMEOUT));
+        is_send(&agent.wait(&id, MINUTE));
         is_send(&agent.push_list(&id));
         is_send(&agent.card());
         is_send(&agent.skills());

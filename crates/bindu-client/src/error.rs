@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bindu_did::pins::PinError;
 use bindu_http::HttpError;
 use bindu_http::sse::SseError;
 use bindu_protocol::{Code, RpcError, Task, TaskId};
@@ -48,6 +49,38 @@ pub enum ClientError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// There is no access token to call with.
+    #[error("no access token could be had")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Someone who must be asked first cannot be asked at the moment.
+    #[error("{what} cannot be asked")]
+    Unavailable {
+        /// Who: "the authorization server".
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The agent is not who it should be, or does not show who it is. Nothing was entrusted
+    /// to it.
+    #[error("the agent is not trusted: {reason}")]
+    Untrusted {
+        /// What speaks against it.
+        reason: String,
+    },
+    /// The agent's key is not the one it should be. Nothing was entrusted to it.
+    #[error("the agent is not trusted: {0}")]
+    Pin(#[from] PinError),
+    /// An artifact bears a signature that is not the agent's over its content.
+    #[error("artifact {artifact} is not what the agent signed: {reason}")]
+    Forged {
+        /// The artifact's id.
+        artifact: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The caller's own identity cannot be used.
+    #[error("the identity to call with cannot be used")]
+    Identity(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stream broke, and could not be resumed either.
     #[error("the stream broke and could not be resumed")]
     Broken(#[source] Box<Self>),
@@ -76,8 +109,16 @@ impl ClientError {
         match self {
             Self::Http(error) => error.is_retryable(),
             Self::Status { status, .. } => is_passing(*status),
-            Self::Broken(_) | Self::NotFinished { .. } => true,
-            Self::Url { .. } | Self::Input(_) | Self::Rpc(_) | Self::Protocol { .. } => false,
+            Self::Broken(_) | Self::NotFinished { .. } | Self::Unavailable { .. } => true,
+            Self::Url { .. }
+            | Self::Input(_)
+            | Self::Rpc(_)
+            | Self::Protocol { .. }
+            | Self::Token(_)
+            | Self::Untrusted { .. }
+            | Self::Pin(_)
+            | Self::Forged { .. }
+            | Self::Identity(_) => false,
         }
     }
 
@@ -102,8 +143,23 @@ impl ClientError {
             Self::Http(HttpError::TooLarge { .. }) => {
                 Some("ask for less, for example with a history length, or raise the limit")
             }
-            Self::Status { status, .. } => match *status {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some("this agent is locked"),
+            Self::Token(_) => {
+                Some("check that the authorization server can be reached and knows this identity")
+            }
+            Self::Unavailable { .. } => Some("try again later"),
+            Self::Pin(PinError::OtherKey { .. }) => {
+                Some("ask the agent's owner, not the agent, whether its key was changed")
+            }
+            Self::Untrusted { .. } => Some("check that this is the right URL"),
+            Self::Forged { .. } => {
+                Some("do not use the answer: it was changed on its way or made up")
+            }
+            Self::Status { status, body, .. } => match *status {
+                StatusCode::UNAUTHORIZED => Some(LOCKED),
+                StatusCode::FORBIDDEN => Some(forbidden(body)),
+                status if status.is_redirection() => {
+                    Some("redirects are not followed; call the URL that the agent's card names")
+                }
                 StatusCode::PAYMENT_REQUIRED => Some("this agent wants to be paid"),
                 StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                     Some("check the path of the URL: the agent's card names where it answers")
@@ -124,7 +180,7 @@ impl ClientError {
                 Code::AUTHENTICATION_REQUIRED
                 | Code::INVALID_TOKEN
                 | Code::TOKEN_EXPIRED
-                | Code::INVALID_TOKEN_SIGNATURE => Some("this agent is locked"),
+                | Code::INVALID_TOKEN_SIGNATURE => Some(LOCKED),
                 _ => None,
             },
             Self::Broken(source) => source.hint(),
@@ -147,6 +203,26 @@ impl ClientError {
             SseError::TooLarge { limit } => Self::Http(HttpError::TooLarge { limit }),
             error => Self::protocol("event stream", error),
         }
+    }
+}
+
+const LOCKED: &str = "this agent is locked: it wants a token that it knows, and a signature";
+
+/// Agents of Bindu name the reason.
+fn forbidden(body: &str) -> &'static str {
+    let says = |word| body.contains(word);
+    if says("did_mismatch") {
+        "the token, the certificate and the signature must be of one and the same DID"
+    } else if says("public_key_unavailable") {
+        "register the identity with the authorization server that the agent asks"
+    } else if says("missing_signature_headers") {
+        "this agent wants requests signed: call it with an identity"
+    } else if says("invalid_signature") {
+        "check this machine's clock, and that the registered key is the identity's"
+    } else if says("not admitted") {
+        "the agent's operator must let this DID in"
+    } else {
+        LOCKED
     }
 }
 

@@ -42,22 +42,59 @@
 //! Answers are bounded by the HTTP client (16 MiB unless told otherwise), cards by 1 MiB, and
 //! each event of a stream by 16 MiB. A card cannot send the client to another host.
 //!
+//! # Locked agents
+//!
+//! An agent may want to know who calls, by up to three locks: a client certificate, a token of
+//! an authorization server, and a signature over each request. A [`Principal`] has all three
+//! from a directory; [`ClientBuilder::identity`], [`ClientBuilder::tokens`] (any
+//! [`TokenSource`]) and `ClientBuilder::mtls` bring them one by one.
+//!
+//! - Every attempt is signed anew over the very bytes that are sent, with the time, another
+//!   JSON-RPC id, and the agent it is for. `GET` requests sign the empty body.
+//! - A token that is refused with 401 is replaced once, and the request sent once more.
+//! - Redirects are never followed, and no header of the caller's takes the place of these.
+//! - Card and DID document are read without saying who asks; only then, when it is known whom
+//!   one calls ([`Client::peer`]), token and signature go out. A card that is hidden (401, 403)
+//!   is asked for with them, unless a DID is expected.
+//!
+//! Signatures in answers are checked as far as the agent's key is known
+//! ([`ClientBuilder::verify_artifacts`]); what agents post is judged by a [`WebhookReceiver`].
+//!
+//! # Features
+//!
+//! - `tls`: `https`, trusting what the system trusts.
+//! - `hydra`: `bindu_hydra::Tokens` as a [`TokenSource`], `bindu_hydra::Keys` as a
+//!   [`KeySource`], and the tokens of a [`Principal`].
+//! - `mtls`: `ClientBuilder::mtls`, and the certificate of a [`Principal`]. Includes `tls`.
+//!
+//! Without any, `https` takes an HTTP client with a connector of its own:
+//! [`ClientBuilder::http`].
+//!
 //! # What it leaves out
 //!
-//! TLS, tokens, request signatures and payment: bring an HTTP client with a TLS connector
-//! through [`ClientBuilder::http`], and a token through [`ClientBuilder::header`]. Nor are
-//! signatures of artifacts checked: `bindu-did` does that.
+//! Payment; serving the webhooks it judges; gRPC and the REST transport of A2A.
 
+mod artifacts;
+mod auth;
 mod client;
 mod error;
+#[cfg(feature = "hydra")]
+mod hydra;
 mod outgoing;
 mod params;
+mod peer;
+mod principal;
 mod stream;
+mod webhook;
 
+pub use auth::{Token, TokenAsk, TokenSource};
 pub use client::{Client, ClientBuilder};
 pub use error::ClientError;
 pub use outgoing::Outgoing;
+pub use peer::{KeySource, Peer};
+pub use principal::{Principal, PrincipalConfig};
 pub use stream::EventStream;
+pub use webhook::{Delivery, WebhookError, WebhookReceiver, WebhookReceiverBuilder};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bindu_protocol::{
@@ -162,6 +164,12 @@ impl From<Vec<Part>> for Outgoing {
 
 impl From<&str> for Outgoing {
     fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<Cow<'_, str>> for Outgoing {
+    fn from(text: Cow<'_, str>) -> Self {
         Self::text(text)
     }
 }

@@ -15,6 +15,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::sleep;
 
+use crate::artifacts::StreamCheck;
 use crate::client::{Opened, cannot_resubscribe, read_event};
 use crate::{Client, ClientError, params};
 
@@ -78,6 +79,7 @@ impl EventStream {
             resumed_after,
             failures: 0,
             status: None,
+            signatures: StreamCheck::default(),
             done: false,
         })
     }
@@ -94,6 +96,7 @@ impl EventStream {
             resumed_after: None,
             failures: 0,
             status: None,
+            signatures: StreamCheck::default(),
             done: false,
         })
     }
@@ -180,6 +183,7 @@ struct Follow {
     failures: u32,
     /// The last status that was handed out.
     status: Option<(TaskState, Option<Timestamp>)>,
+    signatures: StreamCheck,
     done: bool,
 }
 
@@ -211,7 +215,14 @@ impl Follow {
                 Source::Poll => self.poll_task().await,
             };
             match step {
-                Step::Event(event) => return Some(Ok(event)),
+                Step::Event(event) => {
+                    let checked = match self.client.key_of_artifacts().await {
+                        Some(key) => self.signatures.check(&event, &key),
+                        None => Ok(()),
+                    };
+                    self.done |= checked.is_err();
+                    return Some(checked.map(|()| event));
+                }
                 Step::Failed(error) => {
                     self.done = true;
                     return Some(Err(error));

@@ -28,6 +28,9 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) bytes: Bytes,
+    pub(crate) query: Option<String>,
 }
 
 impl Seen {
@@ -124,6 +127,8 @@ impl Canned {
                     path: head.uri.path().to_owned(),
                     headers: head.headers,
                     body: serde_json::from_slice(&body).unwrap_or_default(),
+                    bytes: body,
+                    query: head.uri.query().map(str::to_owned),
                 };
                 let before = {
                     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,5 +2,12 @@
 
 mod canned;
 mod errors;
+mod locked;
 mod messages;
+#[cfg(all(feature = "hydra", feature = "mtls"))]
+mod needs_services;
+mod peers;
+mod principal;
+mod signatures;
 mod streams;
+mod webhooks;

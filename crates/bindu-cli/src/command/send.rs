@@ -54,7 +54,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self, output: &mut Output) -> Result<Exit> {
         let saver = self.save.clone().map(Saver::new).transpose()?;
-        let client = self.peer.client()?;
+        let client = self.peer.client().await?;
         let message = self.message()?;
         if self.stream {
             let opening = client.stream(message);
@@ -151,9 +151,13 @@ impl Args {
 fn hint(task: &Task, peer: &Peer, output: &mut Output) {
     let state = task.status.state;
     if state.is_interrupted() {
-        output.note(&format!("answer with: bindu send {} TEXT --task {}", peer.url(), task.id));
+        output.note(&format!(
+            "answer with: bindu send {} TEXT --task {}",
+            peer.arguments(),
+            task.id
+        ));
     } else if !state.is_settled() {
-        output.note(&format!("follow with: bindu task watch {} {}", peer.url(), task.id));
+        output.note(&format!("follow with: bindu task watch {} {}", peer.arguments(), task.id));
     }
 }
 

@@ -68,12 +68,12 @@ impl Command {
         match self {
             Self::Get { peer, id, history, save } => {
                 let saver = save.map(Saver::new).transpose()?;
-                let task = peer.client()?.get(&id, history.map(i64::from)).await?;
+                let task = peer.client().await?.get(&id, history.map(i64::from)).await?;
                 show(&task, saver.as_ref(), output)?;
                 Ok(Exit::of(task.status.state))
             }
             Self::Cancel { peer, id } => {
-                let task = peer.client()?.cancel(&id).await?;
+                let task = peer.client().await?.cancel(&id).await?;
                 let state = task.status.state;
                 if output.is_json() {
                     output.json(&Dialect::V0_3.view(&task))?;
@@ -84,7 +84,7 @@ impl Command {
             }
             Self::List { peer, context } => {
                 let filter = ListParams { context_id: context.clone(), ..ListParams::default() };
-                let mut tasks = peer.client()?.list(&filter).await?;
+                let mut tasks = peer.client().await?.list(&filter).await?;
                 // Not every agent knows the filter.
                 tasks.retain(|task| context.as_ref().is_none_or(|id| task.context_id == *id));
                 list(&tasks, output)?;
@@ -92,7 +92,7 @@ impl Command {
             }
             Self::Watch { peer, id, after, wait, save } => {
                 let saver = save.map(Saver::new).transpose()?;
-                let client = peer.client()?;
+                let client = peer.client().await?;
                 let events = client.resubscribe(&id, after.as_deref()).await?;
                 follow(&client, &peer, events, wait, saver.as_ref(), output).await
             }
@@ -165,11 +165,11 @@ pub(crate) async fn follow(
             let after = after.unwrap_or_default();
             output.note(&format!(
                 "not finished; go on with: bindu task watch {} {id}{after}",
-                peer.url()
+                peer.arguments()
             ));
         }
         Exit::Waiting => {
-            output.note(&format!("answer with: bindu send {} TEXT --task {id}", peer.url()));
+            output.note(&format!("answer with: bindu send {} TEXT --task {id}", peer.arguments()));
         }
         _ => {}
     }

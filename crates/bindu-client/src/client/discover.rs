@@ -8,10 +8,11 @@ use http::{Method, StatusCode};
 use url::Url;
 
 use super::Client;
+use super::transport::{Bears, status_error};
 use crate::ClientError;
 
 /// The largest card that is read, in bytes.
-const MAX_CARD_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_CARD_BYTES: usize = 1024 * 1024;
 
 /// Where JSON-RPC is answered, and in which dialect.
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ impl Client {
     }
 
     pub(super) async fn endpoint(&self) -> Result<&Endpoint, ClientError> {
+        self.look_first().await?;
         self.shared
             .endpoint
             .get_or_try_init(|| async {
@@ -96,9 +98,16 @@ impl Client {
         let prefix =
             if below { url.path().trim_end_matches('/').to_owned() } else { String::new() };
         url.set_path(&format!("{prefix}{path}"));
-        let response = self.exchange(Method::GET, &url, None, Replay::Safe).await?;
+        // Whoever this is gets neither token nor signature as long as we do not know them.
+        let mut response =
+            self.exchange(Method::GET, &url, None, Replay::Safe, Bears::Nothing).await?;
+        let hidden = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if hidden && !self.shared.credentials.is_empty() && !self.shared.expected.must_have_did() {
+            response =
+                self.exchange(Method::GET, &url, None, Replay::Safe, Bears::Credentials).await?;
+        }
         if response.status() != StatusCode::OK {
-            return Err(super::transport::status_error(&response));
+            return Err(status_error(&response));
         }
         let body = response.body();
         if body.len() > MAX_CARD_BYTES {

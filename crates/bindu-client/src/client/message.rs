@@ -24,7 +24,11 @@ impl Client {
     pub async fn send(&self, outgoing: impl Into<Outgoing>) -> Result<SendResult, ClientError> {
         let outgoing = self.prepare(outgoing.into()).await?;
         let params = params::send(self.dialect().await?, outgoing.params())?;
-        self.call(method::MESSAGE_SEND, &params, self.shared.send_replay).await
+        let sent = self.call(method::MESSAGE_SEND, &params, self.shared.send_replay).await?;
+        if let SendResult::Task(task) = &sent {
+            self.check(task).await?;
+        }
+        Ok(sent)
     }
 
     /// As [`send`](Self::send), for agents that always answer with a task, as every agent of
@@ -130,7 +134,8 @@ impl Client {
     }
 
     /// Adds the ids that the reference wants its callers to choose.
-    async fn prepare(&self, mut outgoing: Outgoing) -> Result<Outgoing, ClientError> {
+    async fn prepare(&self, outgoing: Outgoing) -> Result<Outgoing, ClientError> {
+        let mut outgoing = self.in_conversation(outgoing);
         if self.dialect().await? != Dialect::Reference {
             return Ok(outgoing);
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::Client;
-use super::transport::status_error;
+use super::transport::{Bears, status_error};
 use crate::ClientError;
 
 impl Client {
@@ -49,7 +49,8 @@ impl Client {
         url: &Url,
         body: Option<&Bytes>,
     ) -> Result<Value, ClientError> {
-        let response = self.exchange(method, url, body, Replay::Safe).await?;
+        self.look_first().await?;
+        let response = self.exchange(method, url, body, Replay::Safe, Bears::Credentials).await?;
         if !response.status().is_success() {
             return Err(status_error(&response));
         }
@@ -58,7 +59,7 @@ impl Client {
     }
 
     /// A page below the agent's URL.
-    fn below(&self, path: &[&str]) -> Result<Url, ClientError> {
+    pub(super) fn below(&self, path: &[&str]) -> Result<Url, ClientError> {
         let mut url = self.shared.base.clone();
         // A URL drops such a segment, and would name another page.
         if let Some(wrong) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {

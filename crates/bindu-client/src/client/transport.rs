@@ -8,13 +8,14 @@ use bindu_http::{BodyLimits, HttpError, read_body_within};
 use bindu_protocol::{Json, RequestId, RpcError, StreamEvent};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::Client;
 use crate::ClientError;
+use crate::auth::{Bearer, TokenAsk};
 use crate::error::{excerpt, is_passing};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -54,6 +55,31 @@ pub(crate) enum Opened {
     Single(Box<StreamEvent>),
 }
 
+/// Whether a request says who sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bears {
+    Nothing,
+    /// The token and the signature, as far as the client has them.
+    Credentials,
+}
+
+/// What one request is made of, besides what shows who sends it.
+#[derive(Clone, Copy)]
+struct Draft<'a> {
+    method: &'a Method,
+    url: &'a Url,
+    accept: &'a HeaderValue,
+    last_event_id: &'a str,
+    bears: Bears,
+}
+
+impl<'a> Draft<'a> {
+    fn post(url: &'a Url, accept: &'a HeaderValue) -> Self {
+        let bears = Bears::Credentials;
+        Self { method: &Method::POST, url, accept, last_event_id: "", bears }
+    }
+}
+
 impl Client {
     /// Calls a method, and reads its result.
     pub(super) async fn call<T: DeserializeOwned>(
@@ -67,9 +93,9 @@ impl Client {
         let build = |_| {
             // A new id each time: an agent that refuses repeats must not take it for one.
             id = RequestId::random();
-            self.request(Method::POST, url, Some(&envelope(&id, method, params)?), &JSON)
+            Ok(Some(envelope(&id, method, params)?))
         };
-        let response = self.shared.http.send_with_retry(&self.shared.retry, replay, build).await?;
+        let response = self.attempt(Draft::post(url, &JSON), replay, build).await?;
         let result = result_of(method, &response)?;
         if result.id != id {
             let reason =
@@ -86,9 +112,45 @@ impl Client {
         url: &Url,
         body: Option<&Bytes>,
         replay: Replay,
+        bears: Bears,
     ) -> Result<Response<Bytes>, ClientError> {
-        let build = |_| self.request(method.clone(), url, body, &JSON);
-        Ok(self.shared.http.send_with_retry(&self.shared.retry, replay, build).await?)
+        let draft = Draft { method: &method, url, accept: &JSON, last_event_id: "", bears };
+        self.attempt(draft, replay, |_| Ok(body.cloned())).await
+    }
+
+    /// Sends a request, several times if need be; once more with a new token if the agent
+    /// refuses the one it got. `body` makes the body of each attempt.
+    async fn attempt(
+        &self,
+        draft: Draft<'_>,
+        replay: Replay,
+        mut body: impl FnMut(u32) -> Result<Option<Bytes>, HttpError>,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let (mut ask, mut refused) = (TokenAsk::default(), false);
+        loop {
+            let bearer = self.bearer(draft, ask).await?;
+            let build = |attempt| self.request(draft, body(attempt)?, &bearer);
+            let sent = self.shared.http().send_with_retry(&self.shared.retry, replay, build).await;
+            let response = sent?;
+            if refused || !self.may_be_stale(draft, response.status()) {
+                return Ok(response);
+            }
+            (ask, refused) = (bearer.refused(), true);
+        }
+    }
+
+    async fn bearer(&self, draft: Draft<'_>, ask: TokenAsk) -> Result<Bearer, ClientError> {
+        match draft.bears {
+            Bears::Nothing => Ok(Bearer::NONE),
+            Bears::Credentials => self.shared.credentials.bearer(ask).await,
+        }
+    }
+
+    /// Whether another token may open what was refused.
+    fn may_be_stale(&self, draft: Draft<'_>, status: StatusCode) -> bool {
+        status == StatusCode::UNAUTHORIZED
+            && draft.bears == Bears::Credentials
+            && self.shared.credentials.tokens.is_some()
     }
 
     /// Calls a method that answers with a stream, once.
@@ -99,12 +161,19 @@ impl Client {
         last_event_id: &str,
     ) -> Result<Opened, ClientError> {
         let url = &self.endpoint().await?.url;
-        let body = envelope(&RequestId::random(), method, params)?;
-        let mut request = self.request(Method::POST, url, Some(&body), &JSON_OR_EVENTS)?;
-        if let (false, Ok(id)) = (last_event_id.is_empty(), HeaderValue::from_str(last_event_id)) {
-            request.headers_mut().insert(LAST_EVENT_ID, id);
-        }
-        let response = self.shared.http.send_streaming(request).await?;
+        let accept = JSON_OR_EVENTS;
+        let draft = Draft { last_event_id, ..Draft::post(url, &accept) };
+        let (mut ask, mut refused) = (TokenAsk::default(), false);
+        let response = loop {
+            let bearer = self.bearer(draft, ask).await?;
+            let body = envelope(&RequestId::random(), method, params)?;
+            let request = self.request(draft, Some(body), &bearer)?;
+            let response = self.shared.http().send_streaming(request).await?;
+            if refused || !self.may_be_stale(draft, response.status()) {
+                break response;
+            }
+            (ask, refused) = (bearer.refused(), true);
+        };
         if response.status().is_success() && is_event_stream(&response) {
             return Ok(Opened::Stream(Box::new(SseStream::new(response.into_body()))));
         }
@@ -159,23 +228,30 @@ impl Client {
         }
     }
 
+    /// One request, signed over the very bytes that are sent, at this moment.
     fn request(
         &self,
-        method: Method,
-        url: &Url,
-        body: Option<&Bytes>,
-        accept: &HeaderValue,
+        draft: Draft<'_>,
+        body: Option<Bytes>,
+        bearer: &Bearer,
     ) -> Result<Request<Bytes>, HttpError> {
-        let mut request = Request::builder().method(method).uri(url.as_str());
+        let mut request = Request::builder().method(draft.method).uri(draft.url.as_str());
         if let Some(headers) = request.headers_mut() {
             headers.extend(self.headers.clone());
-            headers.insert(ACCEPT, accept.clone());
+            headers.insert(ACCEPT, draft.accept.clone());
             if body.is_some() {
                 headers.insert(CONTENT_TYPE, JSON);
             }
+            let last = draft.last_event_id;
+            if let (false, Ok(id)) = (last.is_empty(), HeaderValue::from_str(last)) {
+                headers.insert(LAST_EVENT_ID, id);
+            }
+            if draft.bears == Bears::Credentials {
+                let body = body.as_deref().unwrap_or_default();
+                self.shared.credentials.put(bearer, self.shared.agent.get(), headers, body)?;
+            }
         }
-        let body = body.cloned().unwrap_or_default();
-        request.body(body).map_err(|error| HttpError::Prepare(error.into()))
+        request.body(body.unwrap_or_default()).map_err(|error| HttpError::Prepare(error.into()))
     }
 }
 
