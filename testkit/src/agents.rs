@@ -13,54 +13,102 @@ use bindu::{Agent, AgentConfig, AnyHandler, Running};
 use bindu_did::key_dir::Identity;
 use bindu_did::{Did, SigningKey, agent_id};
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::fake_hydra::FakeHydra;
+use crate::services::Given;
 
 /// The author that every fixture agent has.
 const AUTHOR: &str = "wire@example.com";
 
 /// Agents that are not open to everybody, or not free: they come with what locks them.
-const NOT_YET: [&str; 5] = ["secured", "secured_perms", "private", "paid", "paid_multi"];
+const NOT_YET: [&str; 3] = ["private", "paid", "paid_multi"];
 
-/// Running agents by name.
+/// Whether an agent asks for scopes, which is no part of a configuration: the settings say it.
+const REQUIRE_PERMISSIONS: &str = "auth.require_permissions";
+
+/// What the Hydra is called among the addresses.
+const HYDRA: &str = "hydra";
+
+/// Running agents by name, and the Hydra that the locked ones ask.
 #[derive(Debug)]
-pub struct Agents(BTreeMap<String, Running>);
+pub struct Agents {
+    running: BTreeMap<String, Running>,
+    hydra: Hydra,
+    /// Where each agent has a key directory of its own, empty at the start.
+    _keys: TempDir,
+}
+
+/// The Hydra that locked agents ask.
+#[derive(Debug)]
+struct Hydra {
+    admin_url: String,
+    public_url: String,
+    /// It ends with this value, if it is ours.
+    _fake: Option<FakeHydra>,
+}
+
+impl Hydra {
+    /// The given one, or else a fake one.
+    async fn start(given: &Given) -> anyhow::Result<Self> {
+        if let Some((admin_url, public_url)) = given.hydra()? {
+            return Ok(Self { admin_url, public_url, _fake: None });
+        }
+        let fake = FakeHydra::start().await.context("starting a fake Hydra")?;
+        let (admin_url, public_url) = (fake.admin_url().to_owned(), fake.public_url().to_owned());
+        Ok(Self { admin_url, public_url, _fake: Some(fake) })
+    }
+}
 
 impl Agents {
     /// Starts every agent of `agents.json` in `fixtures` on free ports of the loopback address,
-    /// with the fixture keys, under `settings`.
+    /// with the fixture keys, under `settings`. Locked ones ask the Hydra that is `given`, or else
+    /// a fake one.
     ///
     /// # Errors
     ///
     /// The fixtures cannot be read, or an agent does not start.
-    pub async fn start(fixtures: &Path, settings: &Settings) -> anyhow::Result<Self> {
+    pub async fn start(
+        fixtures: &Path,
+        settings: &Settings,
+        given: &Given,
+    ) -> anyhow::Result<Self> {
         let file = fixtures.join("agents.json");
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("reading {}", file.display()))?;
         let described: Value = serde_json::from_str(&text)?;
         let common = described["common"].as_object().context("agents.json has no `common`")?;
         let agents = described["agents"].as_object().context("agents.json has no `agents`")?;
+        let keys = tempfile::tempdir().context("making a folder for keys")?;
+        let hydra = Hydra::start(given).await?;
         let mut running = BTreeMap::new();
         for (name, own) in agents.iter().filter(|(name, _)| !NOT_YET.contains(&name.as_str())) {
             let own = own.as_object().with_context(|| format!("agent {name} is no object"))?;
-            let config = configuration(name, common, own)?;
+            let config = configuration(name, common, own, &hydra)?;
             let handler = handlers::of(name).with_context(|| format!("no handler for {name}"))?;
-            let agent = start(name, config, handler, fixtures, settings)
+            let mut settings = settings.clone();
+            settings.did.pki_dir = keys.path().join(name);
+            settings.auth.require_permissions = own.get(REQUIRE_PERMISSIONS) == Some(&true.into());
+            // Boxed, since a starting agent is large.
+            let agent = Box::pin(start(name, config, handler, fixtures, settings))
                 .await
                 .with_context(|| format!("starting {name}"))?;
             running.insert(name.clone(), agent);
         }
-        Ok(Self(running))
+        Ok(Self { running, hydra, _keys: keys })
     }
 
-    /// Where each agent answers.
+    /// Where each agent answers; and as `hydra`, where administrators reach the Hydra.
     #[must_use]
     pub fn urls(&self) -> BTreeMap<String, String> {
         let url = |(name, agent): (&String, &Running)| (name.clone(), agent.url().to_owned());
-        self.0.iter().map(url).collect()
+        let hydra = (HYDRA.to_owned(), self.hydra.admin_url.clone());
+        self.running.iter().map(url).chain([hydra]).collect()
     }
 
     /// Ends all of them, within `patience` for each.
     pub async fn stop(self, patience: Duration) {
-        for agent in self.0.into_values() {
+        for agent in self.running.into_values() {
             agent.stop(patience).await;
         }
     }
@@ -71,14 +119,13 @@ async fn start(
     config: AgentConfig,
     handler: AnyHandler,
     fixtures: &Path,
-    settings: &Settings,
+    mut settings: Settings,
 ) -> anyhow::Result<Running> {
     let key = SigningKey::from_seed(&seed(name));
     let id = agent_id(&config.author, &config.name);
     let did = Did::for_known_agent(&config.author, &config.name, id)?;
     let identity = Arc::new(Identity::new(key, &did, id, SystemTime::now()));
     let agent = Agent::builder_of(config, handler);
-    let mut settings = settings.clone();
     // A file is for one agent.
     if let Some(url) = &settings.storage.url {
         settings.storage.url = Some(url.reveal().replace("{agent}", name).into());
@@ -99,6 +146,7 @@ fn configuration(
     name: &str,
     common: &Map<String, Value>,
     own: &Map<String, Value>,
+    hydra: &Hydra,
 ) -> anyhow::Result<AgentConfig> {
     let mut config = Map::new();
     for (key, value) in common.iter().filter(|(key, _)| *key != "key seed") {
@@ -112,9 +160,22 @@ fn configuration(
     config.insert("deployment".into(), json!({ "url": "http://127.0.0.1:0", "expose": false }));
     for (key, value) in own {
         match key.split_once('.') {
+            _ if key == REQUIRE_PERMISSIONS => {}
             Some(("deployment", inner)) => config["deployment"][inner] = value.clone(),
+            // The recorded addresses are those of one machine.
+            _ if key == "auth" => drop(config.insert(key.clone(), lock(hydra))),
             _ => drop(config.insert(key.clone(), value.clone())),
         }
     }
     Ok(AgentConfig::from_value(&Value::Object(config))?)
+}
+
+/// The lock that all locked agents have.
+fn lock(hydra: &Hydra) -> Value {
+    json!({
+        "enabled": true,
+        "provider": "hydra",
+        "admin_url": hydra.admin_url,
+        "public_url": hydra.public_url,
+    })
 }

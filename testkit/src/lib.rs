@@ -2,7 +2,9 @@
 //!
 //! - [`wire`] replays recorded conversations against running agents and compares
 //!   the answers.
-//! - [`services`] are real servers for tests: private Postgres and Redis.
+//! - [`services`] are real servers for tests: private Postgres, Redis, Hydra and step-ca.
+//! - `fake_hydra::FakeHydra` (feature `fake-hydra`) stands in for Hydra: it knows the clients and
+//!   tokens of the recorded conversations, tells what it was asked, and fails on demand.
 //! - `test_agent::TestAgent` (feature `agents`) is an agent for one test, with its client.
 //! - `agents` (feature) are the agents those conversations were held with; `bench` measures an
 //!   agent, `soak` is unkind to one, `crash` kills several and whatever they stand on.
@@ -15,6 +17,8 @@ pub mod agents;
 pub mod bench;
 #[cfg(feature = "agents")]
 pub mod crash;
+#[cfg(feature = "fake-hydra")]
+pub mod fake_hydra;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 pub mod services;

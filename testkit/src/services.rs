@@ -1,8 +1,8 @@
-//! Real servers for tests: private Postgres and Redis that nobody else uses.
+//! Real servers for tests: private Postgres, Redis, Hydra and step-ca that nobody else uses.
 //!
-//! Each listens on a free port of the loopback address, asks for a password of its own, keeps its
-//! data in a throw-away directory, and is ended when it is dropped or when this process ends,
-//! however it ends. A test can [stop](Server::stop), [kill](Server::kill) and
+//! Each listens on a free port of the loopback address, keeps its data in a throw-away directory
+//! (a Hydra in a database of its own), and is ended when it is dropped or when this process ends,
+//! however it ends. Postgres and Redis ask for a password of their own. A test can [stop](Server::stop), [kill](Server::kill) and
 //! [start](Server::start) one again at the same address; what it had stored is still there.
 //!
 //! ```no_run
@@ -15,17 +15,27 @@
 //! # Ok::<(), bindu_testkit::services::ServicesError>(())
 //! ```
 //!
-//! Most tests need only *a* server: they read `DATABASE_URL` or `REDIS_URL`, which
-//! `cargo xtask test` sets, and fail without it. [`Services`] is what stands behind that command.
+//! Most tests need only *a* server: they read the variables that `cargo xtask test` sets
+//! ([`DATABASE_URL`], [`REDIS_URL`], [`HYDRA_ADMIN_URL`], …), and fail without. [`Services`] is
+//! what stands behind that command.
+//!
+//! Postgres and Redis come from Debian's packages. Hydra and step-ca are built by Go from their
+//! published modules, whose checksums are beside this crate; what is built is kept in a cache of
+//! the user's (`$XDG_CACHE_HOME/bindu`), so it takes minutes only once.
 
+mod given;
+mod go;
+mod hydra;
 mod machine;
 mod postgres;
 mod redis;
 mod server;
+mod step_ca;
 mod watcher;
 
 use std::path::PathBuf;
 
+pub use self::given::Given;
 pub use self::machine::Machine;
 pub use self::redis::Keep;
 pub use self::server::{Left, Server};
@@ -38,6 +48,18 @@ pub const DATABASE_URL: &str = "DATABASE_URL";
 
 /// Where a Redis is.
 pub const REDIS_URL: &str = "REDIS_URL";
+
+/// Where administrators reach a Hydra.
+pub const HYDRA_ADMIN_URL: &str = "HYDRA__ADMIN_URL";
+
+/// Where everybody reaches it; its issuer too.
+pub const HYDRA_PUBLIC_URL: &str = "HYDRA__PUBLIC_URL";
+
+/// Where a step-ca is that trusts that Hydra.
+pub const MTLS_CA_URL: &str = "MTLS__CA_URL";
+
+/// The file with the root certificate of that step-ca.
+pub const MTLS_CA_ROOT_FILE: &str = "MTLS__CA_ROOT_FILE";
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +87,38 @@ pub enum ServicesError {
         variable: &'static str,
         /// The end of what was said.
         log: String,
+    },
+    /// A server has to be built, and there is no Go.
+    #[error(
+        "{server} is built from its published Go module, and there is no Go here: \
+         install Go 1.25 or later, or set {variables} to a running one"
+    )]
+    NoGo {
+        /// What is not there.
+        server: &'static str,
+        /// What points at a running one.
+        variables: &'static str,
+    },
+    /// A server could not be built.
+    #[error(
+        "building {server} failed, and {variables} name no running one (a Go module proxy has to \
+         be in reach the first time): {log}"
+    )]
+    Build {
+        /// Which one.
+        server: &'static str,
+        /// What points at a running one.
+        variables: &'static str,
+        /// The end of what was said.
+        log: String,
+    },
+    /// A server is given by one of two variables only.
+    #[error("{set} is set, and {missing} is not: both, or neither")]
+    HalfGiven {
+        /// What is there.
+        set: &'static str,
+        /// What is not.
+        missing: &'static str,
     },
     /// A server did not come up.
     #[error("{server} did not start; it said:\n{log}")]
@@ -100,49 +154,47 @@ impl ServicesError {
     }
 }
 
-/// The servers that were there before us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// The Postgres to use instead of one of our own.
-    pub database_url: Option<String>,
-    /// The Redis to use instead of one of our own.
-    pub redis_url: Option<String>,
-}
-
-impl Given {
-    /// What the environment names; an empty variable names nothing.
-    #[must_use]
-    pub fn from_env() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a tool for tests, which has no Settings")]
-        let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { database_url: read(DATABASE_URL), redis_url: read(REDIS_URL) }
-    }
-}
-
-/// A Postgres and a Redis: given ones, or else our own. Dropped, our own are ended.
+/// A Postgres, a Redis, a Hydra and a step-ca: given ones, or else our own. Dropped, our own are
+/// ended.
 #[derive(Debug)]
 pub struct Services {
     given: Given,
-    postgres: Option<Server>,
+    // Whoever stands on another one goes before it.
+    step_ca: Option<Server>,
+    hydra: Option<Server>,
     redis: Option<Server>,
+    postgres: Option<Server>,
 }
 
 impl Services {
-    /// Starts what is not given; installs it first if it must and may.
+    /// Starts what is not given; installs or builds it first if it must and may. Our own Hydra
+    /// keeps what it knows in the Postgres, ours or given, and our own step-ca trusts the Hydra,
+    /// ours or given.
     ///
     /// # Errors
     ///
-    /// A server is missing and may not be installed, or does not start.
+    /// A server is missing and may not be installed or cannot be built, does not start, or is
+    /// given by half.
     pub fn start(machine: &Machine, given: Given) -> Result<Self, ServicesError> {
-        let postgres = match given.database_url {
-            Some(_) => None,
-            None => Some(Server::postgres(machine)?),
-        };
-        let redis = match given.redis_url {
-            Some(_) => None,
-            None => Some(Server::redis(machine, Keep::Everything)?),
-        };
-        Ok(Self { given, postgres, redis })
+        given.check()?;
+        let [postgres, redis, hydra, step_ca] = [None, None, None, None];
+        let mut services = Self { given, step_ca, hydra, redis, postgres };
+        if services.given.database_url.is_none() {
+            services.postgres = Some(Server::postgres(machine)?);
+        }
+        if services.given.redis_url.is_none() {
+            services.redis = Some(Server::redis(machine, Keep::Everything)?);
+        }
+        if services.given.hydra_admin_url.is_none() {
+            services.hydra = Some(Server::hydra(machine, services.database_url())?);
+        }
+        if services.given.ca_url.is_none() {
+            let ours = services.hydra.as_ref().and_then(Server::public_url);
+            let issuer = ours.or_else(|| services.given.hydra_public_url.clone());
+            let step_ca = Server::step_ca(machine, &issuer.unwrap_or_default())?;
+            services.step_ca = Some(step_ca);
+        }
+        Ok(services)
     }
 
     /// The address of the Postgres.
@@ -157,11 +209,15 @@ impl Services {
         address(self.redis.as_ref(), self.given.redis_url.as_ref())
     }
 
-    /// The environment that points at both.
+    /// The environment that points at all of them.
     #[must_use]
     pub fn vars(&self) -> Vec<(String, String)> {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        vec![pair(DATABASE_URL, self.database_url()), pair(REDIS_URL, self.redis_url())]
+        let ours = [&self.postgres, &self.redis, &self.hydra, &self.step_ca];
+        let ours = ours.into_iter().flatten().flat_map(Server::vars);
+        let vars = ours.chain(self.given.vars()).map(|(name, value)| (name.to_owned(), value));
+        let mut vars: Vec<_> = vars.collect();
+        vars.sort();
+        vars
     }
 
     /// Our own Postgres, unless one was given.
@@ -174,13 +230,22 @@ impl Services {
         self.redis.as_mut()
     }
 
-    /// Lets our own go on after this process; gives what [`Left::stop`] needs, by name of the
-    /// variable.
+    /// Our own Hydra, unless one was given.
+    pub fn hydra(&mut self) -> Option<&mut Server> {
+        self.hydra.as_mut()
+    }
+
+    /// Our own step-ca, unless one was given.
+    pub fn step_ca(&mut self) -> Option<&mut Server> {
+        self.step_ca.as_mut()
+    }
+
+    /// Lets our own go on after this process; gives what [`Left::stop`] needs, in the order in
+    /// which to stop them.
     #[must_use]
-    pub fn leave(self) -> Vec<(&'static str, Left)> {
-        let postgres = self.postgres.map(|server| (DATABASE_URL, server.leave()));
-        let redis = self.redis.map(|server| (REDIS_URL, server.leave()));
-        postgres.into_iter().chain(redis).collect()
+    pub fn leave(self) -> Vec<Left> {
+        let ours = [self.step_ca, self.hydra, self.redis, self.postgres];
+        ours.into_iter().flatten().map(Server::leave).collect()
     }
 }
 

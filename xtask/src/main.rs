@@ -33,9 +33,10 @@ struct Cli {
 enum Command {
     /// Run every gate and print how long each took.
     Ci,
-    /// Run all tests, documentation included, with a Postgres and a Redis of their own.
+    /// Run all tests, documentation included, with servers of their own: Postgres, Redis, Hydra and
+    /// step-ca.
     Test(test::Args),
-    /// Start and stop a Postgres and a Redis for tests by hand.
+    /// Start and stop a Postgres, a Redis, a Hydra and a step-ca for tests by hand.
     Services(services::Args),
     /// Check that crates depend on lower layers only, and heavy packages have one owner.
     Layers,

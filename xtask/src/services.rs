@@ -1,4 +1,5 @@
-//! `cargo xtask services`: a private Postgres and Redis, left running until they are told to go.
+//! `cargo xtask services`: a private Postgres, Redis, Hydra and step-ca, left running until they are
+//! told to go.
 
 use std::{
     fs, io,
@@ -6,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use bindu_testkit::services::{DATABASE_URL, Given, Left, Machine, REDIS_URL, Services};
+use bindu_testkit::services::{Given, Left, Machine, Services};
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::Workspace;
@@ -19,11 +20,13 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::Subcommand)]
 enum Command {
-    /// Start what `DATABASE_URL` and `REDIS_URL` do not name; install it first if root on Debian.
+    /// Start what no variable names (`DATABASE_URL`, `REDIS_URL`; `HYDRA__ADMIN_URL` with
+    /// `HYDRA__PUBLIC_URL`; `MTLS__CA_URL` with `MTLS__CA_ROOT_FILE`). Installs Postgres and Redis
+    /// first if root on Debian, and builds Hydra and step-ca with Go.
     Up,
     /// Stop what `up` started, and remove its data.
     Down,
-    /// Say what runs; fails unless both do.
+    /// Say what runs; fails unless all do.
     Status,
     /// Print what points at them: eval "$(cargo xtask services env)".
     Env,
@@ -53,18 +56,16 @@ fn run_in(
     match command {
         Command::Up => {
             if let Some(state) = state {
-                if state.ours.iter().all(|server| server.to_left().is_running()) {
+                if state.is_whole() {
                     return Ok(state.status());
                 }
-                // Half of it is gone: the rest goes too, and all of it comes anew.
+                // Part of it is gone: the rest goes too, and all of it comes anew.
                 state.stop()?;
             }
             let services = Services::start(machine, given.clone())?;
-            let (database_url, redis_url) = (services.database_url(), services.redis_url());
-            let (database_url, redis_url) = (database_url.to_owned(), redis_url.to_owned());
-            let ours = services.leave();
-            let ours = ours.into_iter().map(|(variable, left)| Ours::new(variable, left)).collect();
-            let state = State { database_url, redis_url, ours };
+            let vars = services.vars();
+            let ours = services.leave().into_iter().map(Ours::new).collect();
+            let state = State { vars, ours };
             if let Err(error) = state.write(&file) {
                 // Nobody could find them again.
                 state.stop()?;
@@ -92,25 +93,28 @@ fn run_in(
 /// What `up` wrote down for the others.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    database_url: String,
-    redis_url: String,
-    /// The servers that we started, and have to stop.
+    /// What points at all of them. An older `up` wrote none.
+    #[serde(default)]
+    vars: Vec<(String, String)>,
+    /// The servers that we started, in the order in which to stop them.
     ours: Vec<Ours>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Ours {
     name: String,
-    variable: String,
+    #[serde(default)]
+    variables: Vec<String>,
     pid: u32,
     url: String,
     directory: PathBuf,
 }
 
 impl Ours {
-    fn new(variable: &str, left: Left) -> Self {
-        let Left { server, pid, url, directory } = left;
-        Self { name: server, variable: variable.to_owned(), pid, url, directory }
+    fn new(left: Left) -> Self {
+        let Left { server, pid, url, directory, vars } = left;
+        let variables = vars.into_iter().map(|(name, _)| name.to_owned()).collect();
+        Self { name: server, variables, pid, url, directory }
     }
 
     fn to_left(&self) -> Left {
@@ -119,6 +123,7 @@ impl Ours {
             pid: self.pid,
             url: self.url.clone(),
             directory: self.directory.clone(),
+            vars: Vec::new(),
         }
     }
 }
@@ -148,26 +153,32 @@ impl State {
         Ok(())
     }
 
-    fn vars(&self) -> [(&'static str, &str); 2] {
-        [(DATABASE_URL, &self.database_url), (REDIS_URL, &self.redis_url)]
+    /// Whether there is all that `up` starts, and it runs.
+    fn is_whole(&self) -> bool {
+        !self.vars.is_empty() && self.ours.iter().all(|server| server.to_left().is_running())
     }
 
     fn status(&self) -> String {
-        let line = |(variable, url)| match self.ours.iter().find(|one| one.variable == variable) {
+        let line = |(variable, value): &(String, String)| match self
+            .ours
+            .iter()
+            .find(|one| one.variables.contains(variable))
+        {
             Some(ours) => {
-                let (pid, at) = (ours.pid, ours.directory.display());
-                format!("{variable}={url}  # process {pid}, data in {at}\n")
+                let (name, pid, at) = (&ours.name, ours.pid, ours.directory.display());
+                format!("{variable}={value}  # {name}, process {pid}, data in {at}\n")
             }
-            None => format!("{variable}={url}  # not ours\n"),
+            None => format!("{variable}={value}  # not ours\n"),
         };
-        self.vars().map(line).concat()
+        self.vars.iter().map(line).collect()
     }
 
     /// Lines for a shell, whatever the addresses hold.
     fn export_lines(&self) -> String {
-        let line =
-            |(name, url): (_, &str)| format!("export {name}='{}'\n", url.replace('\'', r"'\''"));
-        self.vars().map(line).concat()
+        let line = |(name, value): &(String, String)| {
+            format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
+        };
+        self.vars.iter().map(line).collect()
     }
 }
 
@@ -186,6 +197,7 @@ mod tests {
             postgres_versions: root.to_owned(),
             is_root: false,
             policy: root.join("policy"),
+            cache: root.join("cache"),
         }
     }
 
@@ -195,15 +207,28 @@ mod tests {
         let given = Given {
             database_url: Some("postgres://it's-there".to_owned()),
             redis_url: Some("redis://there".to_owned()),
+            hydra_admin_url: Some("http://hydra:4445".to_owned()),
+            hydra_public_url: Some("http://hydra:4444".to_owned()),
+            ca_url: Some("https://ca".to_owned()),
+            ca_root_file: Some("/root.crt".to_owned()),
         };
         let run = |command| run_in(root.path(), command, &bare(root.path()), &given);
         let status = "DATABASE_URL=postgres://it's-there  # not ours\n\
+                      HYDRA__ADMIN_URL=http://hydra:4445  # not ours\n\
+                      HYDRA__PUBLIC_URL=http://hydra:4444  # not ours\n\
+                      MTLS__CA_ROOT_FILE=/root.crt  # not ours\n\
+                      MTLS__CA_URL=https://ca  # not ours\n\
                       REDIS_URL=redis://there  # not ours\n";
         assert_eq!(run(Command::Up).unwrap(), status);
         assert_eq!(run(Command::Status).unwrap(), status);
         assert_eq!(
             run(Command::Env).unwrap(),
-            "export DATABASE_URL='postgres://it'\\''s-there'\nexport REDIS_URL='redis://there'\n"
+            "export DATABASE_URL='postgres://it'\\''s-there'\n\
+             export HYDRA__ADMIN_URL='http://hydra:4445'\n\
+             export HYDRA__PUBLIC_URL='http://hydra:4444'\n\
+             export MTLS__CA_ROOT_FILE='/root.crt'\n\
+             export MTLS__CA_URL='https://ca'\n\
+             export REDIS_URL='redis://there'\n"
         );
         assert_eq!(run(Command::Down).unwrap(), "down\n");
         assert_eq!(run(Command::Down).unwrap(), "nothing was up\n");
@@ -236,10 +261,11 @@ mod tests {
 
             let state = State::read(&root.path().join("state.json")).unwrap().unwrap();
             let servers: Vec<_> = state.ours.iter().map(Ours::to_left).collect();
-            assert_eq!(servers.len(), 2);
+            let names: Vec<_> = servers.iter().map(|one| one.server.as_str()).collect();
+            assert_eq!(names, ["step-ca", "Hydra", "Redis", "Postgres"]);
             assert!(servers.iter().all(Left::is_running));
             // One goes: that is noticed, and `up` mends it.
-            servers[1].stop().unwrap();
+            servers[2].stop().unwrap();
             assert_eq!(run(Command::Status).unwrap_err().to_string(), "Redis: gone");
             assert_ne!(run(Command::Up).unwrap(), up);
             assert!(servers.iter().all(|server| !server.directory.exists()));

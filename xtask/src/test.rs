@@ -10,7 +10,7 @@ use bindu_testkit::services::Watcher;
 
 use crate::{services, workspace::Workspace};
 
-/// What every test has in its path that needs a Postgres or a Redis: a module of this name.
+/// What every test has in its path that needs a server: a module of this name.
 const NEEDS_SERVICES: &str = "needs_services";
 
 /// What is tested.
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 /// What can be left out.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Without {
-    /// Tests that need a Postgres or a Redis.
+    /// Tests that need a Postgres, a Redis, a Hydra or a step-ca.
     Services,
 }
 
@@ -53,11 +53,11 @@ impl Totals {
     }
 }
 
-/// Runs the tests beside a Postgres and a Redis, unless they are left out.
+/// Runs the tests beside the servers they need, unless those tests are left out.
 pub(crate) fn run(workspace: Workspace, args: &Args) -> anyhow::Result<Totals> {
     if args.without.is_some() {
         let totals = count(workspace.cargo(&EVERYTHING).args(["--", "--skip", NEEDS_SERVICES]))?;
-        println!("\nleft out, because they need a Postgres or a Redis:");
+        println!("\nleft out, because they need a Postgres, a Redis, a Hydra or a step-ca:");
         let mut list = workspace.cargo(&EVERYTHING);
         list.args(["--quiet", "--lib", "--bins", "--tests", "--", "--list", NEEDS_SERVICES]);
         let names = list.output().context("listing what was left out")?;

@@ -27,8 +27,8 @@ const REFERENCE: &str = "fixtures/wire/reference";
 /// Where our own transcripts of A2A 0.3 lie.
 const V0_3: &str = "fixtures/wire/v0_3";
 
-/// Areas whose agents need a lock, a price or a sidecar, and what is no area.
-const LEFT_OUT: [&str; 6] = ["fixtures", "grpc", "hydra", "negotiation", "private", "x402"];
+/// Areas whose agents need a price or a sidecar, and what is no area.
+const LEFT_OUT: [&str; 5] = ["fixtures", "grpc", "negotiation", "private", "x402"];
 
 /// The port that the agent with a webhook of its own posts to.
 const WEBHOOK_PORT: u16 = 9797;
@@ -36,7 +36,9 @@ const WEBHOOK_PORT: u16 = 9797;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only start the agents: write a JSON map of their names and addresses here
-    /// once all of them answer, and run until SIGINT or SIGTERM.
+    /// once all of them answer, and run until SIGINT or SIGTERM. Beside them runs a fake
+    /// Hydra, called `hydra` there, unless `HYDRA__ADMIN_URL` and `HYDRA__PUBLIC_URL`
+    /// name one.
     #[arg(long, value_name = "MAP", conflicts_with_all = ["map", "transcripts"])]
     serve: Option<PathBuf>,
     /// Start no agents but replay against running ones, whose addresses are in this
@@ -338,7 +340,7 @@ mod tests {
         assert_eq!(
             names,
             [
-                "card", "contexts", "did", "errors", "history", "http", "message", "push",
+                "card", "contexts", "did", "errors", "history", "http", "hydra", "message", "push",
                 "results", "skills", "stream", "tasks"
             ]
         );

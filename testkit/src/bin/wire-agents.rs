@@ -1,4 +1,6 @@
 //! Starts the agents of the recorded transcripts, and runs until it is told to end.
+//!
+//! Beside them it starts a fake Hydra, unless `HYDRA__ADMIN_URL` and `HYDRA__PUBLIC_URL` name one.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bindu::settings::Settings;
 use bindu_testkit::agents::Agents;
+use bindu_testkit::services::Given;
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -14,7 +17,7 @@ struct Args {
     /// The folder with `agents.json` and `skills`.
     #[arg(long)]
     fixtures: PathBuf,
-    /// Written once all agents answer: {"echo": "http://…", …}.
+    /// Written once all agents answer: {"echo": "http://…", …, "hydra": "http://…"}.
     #[arg(long)]
     map: PathBuf,
     /// Also ends when the standard input is closed, so that no agent outlives whoever
@@ -29,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let end = end(args.leashed)?;
     let settings = Settings::load()?;
     bindu::logging::init(&settings.logging);
-    let agents = Agents::start(&args.fixtures, &settings).await?;
+    let agents = Agents::start(&args.fixtures, &settings, &Given::from_env()).await?;
     // Whoever waits for the file must never see half of it.
     let part = args.map.with_extension("part");
     let map = serde_json::to_string_pretty(&agents.urls())?;

@@ -24,6 +24,8 @@ pub struct Machine {
     pub is_root: bool,
     /// The file that says whether a package may start its server.
     pub policy: PathBuf,
+    /// A folder for programs that had to be built, which outlives every target folder.
+    pub cache: PathBuf,
 }
 
 impl Machine {
@@ -31,13 +33,17 @@ impl Machine {
     #[must_use]
     pub fn this() -> Self {
         #[expect(clippy::disallowed_methods, reason = "a tool for tests, which has no Settings")]
-        let path = std::env::var_os("PATH").unwrap_or_default();
+        let read = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let path = read("PATH").unwrap_or_default();
+        let cache = read("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let cache = cache.or_else(|| Some(PathBuf::from(read("HOME")?).join(".cache")));
         let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
         Self {
             path,
             postgres_versions: POSTGRES_VERSIONS.into(),
             is_root: id.is_ok_and(|id| id.stdout.trim_ascii() == b"0"),
             policy: POLICY.into(),
+            cache: cache.unwrap_or_else(std::env::temp_dir).join("bindu"),
         }
     }
 
@@ -63,7 +69,7 @@ impl Machine {
         self.find_or_install(("Redis", "redis-server", REDIS_URL), || self.program("redis-server"))
     }
 
-    fn program(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
         std::env::split_paths(&self.path).map(|at| at.join(name)).find(|file| file.is_file())
     }
 

@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::hydra::Hydra;
 use super::postgres::Postgres;
 use super::redis::{Keep, Redis};
+use super::step_ca::StepCa;
 use super::watcher::{Watcher, apart};
-use super::{Machine, ServicesError};
+use super::{
+    DATABASE_URL, HYDRA_ADMIN_URL, HYDRA_PUBLIC_URL, MTLS_CA_ROOT_FILE, MTLS_CA_URL, Machine,
+    REDIS_URL, ServicesError,
+};
 
 /// How long a server may take to come up or to go.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,20 +34,34 @@ const PORTS: usize = 3;
 
 const LOG: &str = "server.log";
 
+/// What a shell does, if it is there, before a directory is removed for good.
+pub(super) const END: &str = "end";
+
 /// A private server on the loopback address. Dropped, it is ended and its data removed.
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
     process: Option<Process>,
     url: String,
-    port: u16,
+    ports: Ports,
     directory: TempDir,
+    is_left: bool,
 }
 
 #[derive(Debug)]
 enum Kind {
     Postgres(Postgres),
     Redis(Redis),
+    Hydra(Hydra),
+    StepCa(StepCa),
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ports {
+    pub(super) main: u16,
+    /// For one that has two doors.
+    pub(super) second: u16,
 }
 
 /// A server that runs. Not dropped before the watcher is, so that the watcher knows its process.
@@ -76,43 +95,125 @@ impl Server {
         Self::first_start(Kind::Redis(redis), directory)
     }
 
+    /// Makes an empty Hydra, with a database of its own in a Postgres, and starts it. The database
+    /// goes with it. Access tokens live for an hour; both of its doors are plain HTTP.
+    ///
+    /// # Errors
+    ///
+    /// It has to be built and there is no Go, the Postgres does not let it make a database, or it
+    /// does not start.
+    ///
+    /// ```no_run
+    /// use bindu_testkit::services::{Machine, Server};
+    ///
+    /// let machine = Machine::this();
+    /// let postgres = Server::postgres(&machine)?;
+    /// let hydra = Server::hydra(&machine, postgres.url())?;
+    /// // It trusts whatever that Hydra signs for the audience `step-ca`.
+    /// let step_ca = Server::step_ca(&machine, &hydra.public_url().unwrap_or_default())?;
+    /// println!("{:?} {:?}", hydra.vars(), step_ca.vars());
+    /// # Ok::<(), bindu_testkit::services::ServicesError>(())
+    /// ```
+    pub fn hydra(machine: &Machine, database_url: &str) -> Result<Self, ServicesError> {
+        let directory = directory()?;
+        let hydra = Hydra::make(machine, directory.path(), database_url);
+        match hydra {
+            Ok(hydra) => Self::first_start(Kind::Hydra(hydra), directory),
+            Err(error) => {
+                at_the_end(directory.path());
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a step-ca with a root of its own, and starts it. Its one provisioner takes tokens of
+    /// `issuer` for the audience `step-ca`, and gives certificates for 10 seconds to 24 hours.
+    ///
+    /// The issuer has to answer while this one starts: step-ca asks it for its keys only then, and
+    /// a token that is older than the start is refused.
+    ///
+    /// # Errors
+    ///
+    /// It has to be built and there is no Go, or it does not start.
+    pub fn step_ca(machine: &Machine, issuer: &str) -> Result<Self, ServicesError> {
+        let directory = directory()?;
+        let step_ca = StepCa::make(machine, directory.path(), issuer)?;
+        Self::first_start(Kind::StepCa(step_ca), directory)
+    }
+
     fn first_start(kind: Kind, directory: TempDir) -> Result<Self, ServicesError> {
-        let mut server = Self { kind, process: None, url: String::new(), port: 0, directory };
+        let (url, ports) = (String::new(), Ports::default());
+        let mut server = Self { kind, process: None, url, ports, directory, is_left: false };
         let mut tries = 0;
         loop {
-            server.port = free_port().map_err(ServicesError::io("looking for a free port"))?;
+            let ports = free_ports().map_err(ServicesError::io("looking for a free port"))?;
+            server.ports = ports;
             server.url = match &server.kind {
-                Kind::Postgres(postgres) => postgres.url(server.port),
-                Kind::Redis(redis) => redis.url(server.port),
+                Kind::Postgres(postgres) => postgres.url(ports.main),
+                Kind::Redis(redis) => redis.url(ports.main),
+                Kind::Hydra(_) => Hydra::admin_url(ports),
+                Kind::StepCa(_) => StepCa::url(ports),
             };
             tries += 1;
             match server.start() {
                 Err(ServicesError::Start { log, .. })
-                    if tries < PORTS && log.contains("Address already in use") => {}
+                    if tries < PORTS && log.to_lowercase().contains("address already in use") => {}
                 started => return started.map(|()| server),
             }
         }
     }
 
-    /// Its name: `Postgres` or `Redis`.
+    /// Its name: `Postgres`, `Redis`, `Hydra` or `step-ca`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self.kind {
             Kind::Postgres(_) => "Postgres",
             Kind::Redis(_) => "Redis",
+            Kind::Hydra(_) => "Hydra",
+            Kind::StepCa(_) => "step-ca",
         }
     }
 
-    /// Its address, with user and password; the same through every stop and start.
+    /// Its address, with user and password; the same through every stop and start. Of a Hydra it
+    /// is the administrators' one.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The port it listens on, on 127.0.0.1.
+    /// The address of a Hydra for everybody, which is its issuer too.
+    #[must_use]
+    pub fn public_url(&self) -> Option<String> {
+        matches!(self.kind, Kind::Hydra(_)).then(|| Hydra::public_url(self.ports))
+    }
+
+    /// The file with the root certificate of a step-ca.
+    #[must_use]
+    pub fn root_file(&self) -> Option<PathBuf> {
+        matches!(self.kind, Kind::StepCa(_)).then(|| StepCa::root_file(self.directory()))
+    }
+
+    /// The environment that points at it.
+    #[must_use]
+    pub fn vars(&self) -> Vec<(&'static str, String)> {
+        let url = self.url.clone();
+        match &self.kind {
+            Kind::Postgres(_) => vec![(DATABASE_URL, url)],
+            Kind::Redis(_) => vec![(REDIS_URL, url)],
+            Kind::Hydra(_) => {
+                vec![(HYDRA_ADMIN_URL, url), (HYDRA_PUBLIC_URL, Hydra::public_url(self.ports))]
+            }
+            Kind::StepCa(_) => {
+                let root = StepCa::root_file(self.directory()).display().to_string();
+                vec![(MTLS_CA_URL, url), (MTLS_CA_ROOT_FILE, root)]
+            }
+        }
+    }
+
+    /// The port it listens on, on 127.0.0.1; of a Hydra the administrators' one.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.main
     }
 
     /// Where its data is.
@@ -168,8 +269,10 @@ impl Server {
         let log = log.map_err(ServicesError::io("writing a log"))?;
         let errors = log.try_clone().map_err(ServicesError::io("writing a log"))?;
         let (mut command, last_signal) = match &self.kind {
-            Kind::Postgres(postgres) => (postgres.command(self.port), "QUIT"),
-            Kind::Redis(redis) => (redis.command(self.port), "KILL"),
+            Kind::Postgres(postgres) => (postgres.command(self.ports.main), "QUIT"),
+            Kind::Redis(redis) => (redis.command(self.ports.main), "KILL"),
+            Kind::Hydra(hydra) => (hydra.command(self.ports), "KILL"),
+            Kind::StepCa(step_ca) => (step_ca.command(self.ports)?, "KILL"),
         };
         apart(&mut command);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
@@ -182,8 +285,10 @@ impl Server {
 
     fn answers(&self) -> bool {
         match &self.kind {
-            Kind::Postgres(postgres) => postgres.answers(self.port),
-            Kind::Redis(redis) => redis.answers(self.port),
+            Kind::Postgres(postgres) => postgres.answers(self.ports.main),
+            Kind::Redis(redis) => redis.answers(self.ports.main),
+            Kind::Hydra(_) => Hydra::answers(self.ports),
+            Kind::StepCa(_) => StepCa::answers(self.ports),
         }
     }
 
@@ -200,7 +305,7 @@ impl Server {
         let signal = match self.kind {
             // Not TERM, which waits for every client to go.
             Kind::Postgres(_) => "INT",
-            Kind::Redis(_) => "TERM",
+            Kind::Redis(_) | Kind::Hydra(_) | Kind::StepCa(_) => "TERM",
         };
         self.end(signal)
     }
@@ -228,11 +333,11 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// It does not do it, or is a Postgres.
+    /// It does not do it, or is no Redis.
     pub fn flush(&self) -> Result<(), ServicesError> {
         let done = match &self.kind {
-            Kind::Postgres(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
-            Kind::Redis(redis) => redis.flush(self.port),
+            Kind::Redis(redis) => redis.flush(self.ports.main),
+            _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         };
         done.map_err(ServicesError::io("flushing"))
     }
@@ -241,13 +346,16 @@ impl Server {
     #[must_use]
     pub fn leave(mut self) -> Left {
         let pid = self.pid().unwrap_or_default();
+        let vars = self.vars();
         // Its watcher is called off with it.
         drop(self.process.take());
         let name = self.name().to_owned();
         let url = std::mem::take(&mut self.url);
         // The directory stays, too.
         self.directory.disable_cleanup(true);
-        Left { server: name, pid, url, directory: self.directory.path().to_owned() }
+        self.is_left = true;
+        let directory = self.directory.path().to_owned();
+        Left { server: name, pid, url, directory, vars }
     }
 
     fn end(&mut self, signal: &str) -> Result<(), ServicesError> {
@@ -270,15 +378,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         // Nobody is left to hear of it; the directory goes with the field.
         let _ = self.stop();
+        at_the_end(self.directory.path());
     }
 }
 
 /// A server that was left running, as one writes it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Its name: `Postgres` or `Redis`.
+    /// Its name, as [`Server::name`] has it.
     pub server: String,
     /// Its process.
     pub pid: u32,
@@ -286,6 +398,8 @@ pub struct Left {
     pub url: String,
     /// Where its data is.
     pub directory: PathBuf,
+    /// The environment that points at it.
+    pub vars: Vec<(&'static str, String)>,
 }
 
 impl Left {
@@ -321,6 +435,7 @@ impl Left {
             let (server, directory) = (self.server.clone(), self.directory.clone());
             return Err(ServicesError::Stranger { server, pid: self.pid, directory });
         }
+        at_the_end(&self.directory);
         match fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ServicesError::Io { doing: "removing a directory", source: error })
@@ -344,8 +459,19 @@ fn directory() -> Result<TempDir, ServicesError> {
     Ok(directory)
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Two, so that no server gets the same one twice.
+fn free_ports() -> io::Result<Ports> {
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (main, second) = (free()?, free()?);
+    Ok(Ports { main: main.local_addr()?.port(), second: second.local_addr()?.port() })
+}
+
+/// Does what is to be done elsewhere before the directory goes.
+fn at_the_end(directory: &Path) {
+    if directory.join(END).is_file() {
+        // If it fails, what it would remove is gone already, or out of reach.
+        let _ = Command::new("sh").arg(END).current_dir(directory).output();
+    }
 }
 
 /// Signals a process. A shell always has `kill`; to do it from Rust takes unsafe code or a package.

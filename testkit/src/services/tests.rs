@@ -10,6 +10,19 @@ fn bare(root: &Path, is_root: bool) -> Machine {
         postgres_versions: root.join("postgresql"),
         is_root,
         policy: root.join("policy-rc.d"),
+        cache: root.join("cache"),
+    }
+}
+
+/// All of them, none of which is ours.
+fn all_given() -> Given {
+    Given {
+        database_url: Some("postgres://there".into()),
+        redis_url: Some("redis://there".into()),
+        hydra_admin_url: Some("http://hydra:4445".into()),
+        hydra_public_url: Some("http://hydra:4444".into()),
+        ca_url: Some("https://ca".into()),
+        ca_root_file: Some("/root.crt".into()),
     }
 }
 
@@ -22,11 +35,21 @@ fn where_nothing_may_be_installed_it_says_what_is_missing_and_what_to_do() {
         "Postgres is not installed, and only root on Debian may install it from here: install it \
          (`apt-get install postgresql`), or set DATABASE_URL to the address of a running one"
     );
-    let given = Given { database_url: Some("postgres://there".into()), redis_url: None };
+    let refused = |given| Services::start(&machine, given).unwrap_err().to_string();
     assert_eq!(
-        Services::start(&machine, given).unwrap_err().to_string(),
+        refused(Given { redis_url: None, ..all_given() }),
         "Redis is not installed, and only root on Debian may install it from here: install it \
          (`apt-get install redis-server`), or set REDIS_URL to the address of a running one"
+    );
+    assert_eq!(
+        refused(Given { hydra_admin_url: None, hydra_public_url: None, ..all_given() }),
+        "Hydra is built from its published Go module, and there is no Go here: install Go 1.25 or \
+         later, or set HYDRA__ADMIN_URL and HYDRA__PUBLIC_URL to a running one"
+    );
+    assert_eq!(
+        refused(Given { ca_url: None, ca_root_file: None, ..all_given() }),
+        "step-ca is built from its published Go module, and there is no Go here: install Go 1.25 \
+         or later, or set MTLS__CA_URL and MTLS__CA_ROOT_FILE to a running one"
     );
     // Root, but of no Debian.
     let refused = Server::redis(&bare(root.path(), true), Keep::Nothing).unwrap_err();
@@ -36,19 +59,32 @@ fn where_nothing_may_be_installed_it_says_what_is_missing_and_what_to_do() {
 #[test]
 fn what_is_given_is_used() {
     let root = tempfile::tempdir().unwrap();
-    let given = Given {
-        database_url: Some("postgres://there".into()),
-        redis_url: Some("redis://there".into()),
-    };
-    let services = Services::start(&bare(root.path(), false), given).unwrap();
-    assert_eq!(
-        services.vars(),
-        [
-            ("DATABASE_URL".to_owned(), "postgres://there".to_owned()),
-            ("REDIS_URL".to_owned(), "redis://there".to_owned()),
-        ]
-    );
+    let services = Services::start(&bare(root.path(), false), all_given()).unwrap();
+    let expected = [
+        ("DATABASE_URL", "postgres://there"),
+        ("HYDRA__ADMIN_URL", "http://hydra:4445"),
+        ("HYDRA__PUBLIC_URL", "http://hydra:4444"),
+        ("MTLS__CA_ROOT_FILE", "/root.crt"),
+        ("MTLS__CA_URL", "https://ca"),
+        ("REDIS_URL", "redis://there"),
+    ];
+    assert_eq!(services.vars(), expected.map(|(name, url)| (name.to_owned(), url.to_owned())));
     assert!(services.leave().is_empty(), "nothing of our own");
+}
+
+#[test]
+fn a_server_given_by_half_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let refused =
+        |given| Services::start(&bare(root.path(), false), given).unwrap_err().to_string();
+    assert_eq!(
+        refused(Given { hydra_public_url: None, ..all_given() }),
+        "HYDRA__ADMIN_URL is set, and HYDRA__PUBLIC_URL is not: both, or neither"
+    );
+    assert_eq!(
+        refused(Given { ca_url: None, ..all_given() }),
+        "MTLS__CA_ROOT_FILE is set, and MTLS__CA_URL is not: both, or neither"
+    );
 }
 
 #[cfg(unix)]
@@ -61,18 +97,69 @@ mod unix {
 
     use super::{Keep, Server, bare, fs};
     use crate::services::Watcher;
+    use crate::services::go::Program;
 
-    /// A machine whose `apt-get` is this script.
-    fn with_apt(script: &str) -> (tempfile::TempDir, super::Machine) {
+    const HELLO: Program = Program {
+        server: "Hello",
+        name: "hello",
+        version: "1.0.0",
+        files: &[("go.mod", "module hello\n"), ("hello.go", "package main\n")],
+        package: ".",
+        variables: "HELLO_URL",
+    };
+
+    /// A machine with one program, which is this script.
+    fn with(name: &str, script: &str) -> (tempfile::TempDir, super::Machine) {
         let root = tempfile::tempdir().unwrap();
         let bin = root.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        let apt = bin.join("apt-get");
-        let head = format!("#!/bin/sh\nPATH=$PATH:/usr/bin:/bin; cd {}\n", root.path().display());
-        fs::write(&apt, head + script).unwrap();
-        fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
+        let program = bin.join(name);
+        let head = "#!/bin/sh\nPATH=$PATH:/usr/bin:/bin\n";
+        fs::write(&program, format!("{head}root={}\n{script}", root.path().display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let machine = bare(root.path(), true);
         (root, machine)
+    }
+
+    /// A machine whose `apt-get` is this script.
+    fn with_apt(script: &str) -> (tempfile::TempDir, super::Machine) {
+        with("apt-get", &format!("cd $root\n{script}"))
+    }
+
+    #[test]
+    fn a_program_is_built_once_however_many_want_it() {
+        let (root, machine) = with(
+            "go",
+            "echo $CGO_ENABLED $GOWORK >> $root/calls\n\
+             cat go.mod *.go > program 2> /dev/null",
+        );
+        let files: Vec<_> = thread::scope(|scope| {
+            let get = || scope.spawn(|| HELLO.get(&machine).unwrap());
+            let builds = [get(), get(), get()];
+            builds.map(|build| build.join().unwrap()).into()
+        });
+        assert_eq!(fs::read_to_string(root.path().join("calls")).unwrap(), "0 off\n");
+        assert!(files.iter().all(|file| *file == files[0] && file.starts_with(&machine.cache)));
+        assert_eq!(fs::read_to_string(&files[0]).unwrap(), "module hello\npackage main\n");
+        let kept = fs::read_dir(&machine.cache).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut kept: Vec<_> = kept.map(|name| name.into_string().unwrap()).collect();
+        kept.sort();
+        let [program, lock] = kept.as_slice() else { panic!("{kept:?}") };
+        assert!(program.starts_with("hello-1.0.0-") && lock == "hello.lock", "{kept:?}");
+
+        // Other sources: another program.
+        let sources = &[("go.mod", "module hello\n"), ("hello.go", "package other\n")];
+        let changed = Program { files: sources, ..HELLO };
+        assert_ne!(changed.get(&machine).unwrap(), files[0]);
+    }
+
+    #[test]
+    fn a_failed_build_says_why_and_leaves_nothing() {
+        let (_root, machine) = with("go", "echo no proxy >&2; exit 1");
+        let refused = HELLO.get(&machine).unwrap_err().to_string();
+        assert!(refused.starts_with("building Hello failed, and HELLO_URL name"), "{refused}");
+        assert!(refused.ends_with("no proxy"), "{refused}");
+        assert_eq!(fs::read_dir(&machine.cache).unwrap().count(), 1, "only the lock");
     }
 
     #[test]
@@ -138,15 +225,17 @@ mod unix {
     }
 }
 
-/// These start servers of their own, so they need them installed, or to be root on Debian.
+/// These start servers of their own, so they need them installed, or to be root on Debian; and Go.
 mod needs_services {
+    mod locks;
+
     use std::io::{BufRead as _, BufReader};
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
     use std::thread;
     use std::time::{Duration, Instant};
 
     use super::super::server::Left;
-    use super::{Given, Keep, Machine, Server, Services};
+    use super::{Given, Keep, Machine, Server, Services, all_given};
 
     #[test]
     fn a_postgres_comes_back_where_it_was() {
@@ -175,11 +264,11 @@ mod needs_services {
 
     #[test]
     fn what_is_left_can_be_stopped_later() {
-        let given = Given { database_url: Some("postgres://there".into()), redis_url: None };
+        let given = Given { redis_url: None, ..all_given() };
         let services = Services::start(&Machine::this(), given).unwrap();
         let left = services.leave();
-        let [(variable, redis)] = left.as_slice() else { panic!("{left:?}") };
-        assert_eq!(*variable, "REDIS_URL");
+        let [redis] = left.as_slice() else { panic!("{left:?}") };
+        assert_eq!(redis.vars, [("REDIS_URL", redis.url.clone())]);
         assert!(redis.is_running());
         // Its number, at home elsewhere: another process by now.
         let elsewhere = tempfile::tempdir().unwrap();
@@ -207,24 +296,35 @@ mod needs_services {
 
     #[test]
     fn a_server_does_not_outlive_a_killed_owner() {
-        let name = "services::tests::needs_services::start_a_redis_and_wait_to_be_killed";
+        let (owner, redis) = owned("start_a_redis_and_wait_to_be_killed", "1");
+        assert!(redis.is_running());
+        gone_with(owner, &redis);
+    }
+
+    /// Starts the test of this name, which starts a server, in a process of its own.
+    fn owned(test: &str, value: &str) -> (Child, Left) {
         let mut owner = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env("WAIT_TO_BE_KILLED", "1")
+            .args(["--exact", &format!("services::tests::needs_services::{test}"), "--nocapture"])
+            .env("WAIT_TO_BE_KILLED", value)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-        let line = lines.map(Result::unwrap).find(|line| line.starts_with("redis ")).unwrap();
-        let [_, pid, directory] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let (server, url) = ("Redis".to_owned(), String::new());
-        let redis = Left { server, pid: pid.parse().unwrap(), url, directory: directory.into() };
-        assert!(redis.is_running());
+        let line = lines.map(Result::unwrap).find(|line| line.contains(" /")).unwrap();
+        let [name, pid, directory] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let (server, url, vars) = (name.to_owned(), String::new(), Vec::new());
+        let (pid, directory) = (pid.parse().unwrap(), directory.into());
+        (owner, Left { server, pid, url, directory, vars })
+    }
 
+    /// Kills the owner, and waits for its server to go, too.
+    fn gone_with(mut owner: Child, server: &Left) {
         owner.kill().unwrap();
         owner.wait().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        while redis.is_running() || redis.directory.exists() {
+        while server.is_running() || server.directory.exists() {
             assert!(Instant::now() < deadline, "it outlived its owner");
             thread::sleep(Duration::from_millis(20));
         }

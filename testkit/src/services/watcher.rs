@@ -15,6 +15,7 @@ kill -s "$2" -- "$1" 2>/dev/null
 tries=0
 while kill -s 0 -- "$1" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
 [ $tries -lt 100 ] || kill -s KILL -- "$1" 2>/dev/null
+[ ! -f "$3/end" ] || sh "$3/end" >/dev/null 2>&1
 [ -z "$3" ] || rm -rf -- "$3"
 "#;
 

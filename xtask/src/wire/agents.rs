@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use bindu_testkit::services::{HYDRA_ADMIN_URL, HYDRA_PUBLIC_URL};
 
 use super::{Backends, Dialect, REFERENCE};
 use crate::{programs::Programs, workspace::Workspace};
@@ -21,6 +22,9 @@ const START: Duration = Duration::from_mins(1);
 
 /// How long they may take to end.
 const END: Duration = Duration::from_secs(30);
+
+/// What is among the addresses and is no agent.
+const SIDECARS: [&str; 1] = ["hydra"];
 
 /// How often something is looked at that nobody tells of.
 const BEAT: Duration = Duration::from_millis(20);
@@ -56,6 +60,9 @@ impl Agents {
             .env("DID__SUFFIX", "agent-id")
             .env("A2A__DIALECT", dialect.as_str())
             .env("LOGGING__DEFAULT_LEVEL", "WARNING")
+            // A Hydra that the developer works with does not know the recorded tokens.
+            .env_remove(HYDRA_ADMIN_URL)
+            .env_remove(HYDRA_PUBLIC_URL)
             .envs(backends.variables())
             .current_dir(&folder)
             // Closed when we end, in whatever way; then the agents end too.
@@ -72,8 +79,12 @@ impl Agents {
         fs::remove_file(&map).with_context(|| format!("removing {}", map.display()))?;
         let addresses: BTreeMap<String, String> =
             serde_json::from_str(&text).context("reading the addresses of the agents")?;
-        ensure!(!addresses.is_empty(), "no agent was started");
-        for address in addresses.values() {
+        for sidecar in SIDECARS {
+            ensure!(addresses.contains_key(sidecar), "{sidecar} was not started");
+        }
+        ensure!(addresses.len() > SIDECARS.len(), "no agent was started");
+        let agents_only = addresses.iter().filter(|(name, _)| !SIDECARS.contains(&name.as_str()));
+        for (_, address) in agents_only {
             while !is_healthy(address) {
                 agents.check(deadline)?;
             }
@@ -156,7 +167,8 @@ pub(super) fn serve(
         for (name, address) in agents.addresses() {
             println!("{name:<16}{address}");
         }
-        println!("{} agents answer; {} says where", agents.addresses().len(), map.display());
+        let count = agents.addresses().len() - SIDECARS.len();
+        println!("{count} agents answer; {} says where", map.display());
         let mut beat = tokio::time::interval(Duration::from_millis(500));
         loop {
             tokio::select! {

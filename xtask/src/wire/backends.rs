@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use bindu_testkit::services::{Given, Keep, Machine, Server};
+use bindu_testkit::services::{Given, HYDRA_ADMIN_URL, HYDRA_PUBLIC_URL, Keep, Machine, Server};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
@@ -114,14 +114,20 @@ impl Backends {
     }
 
     /// The combination to serve with: memory, unless something else is asked for. Servers that the
-    /// environment names are used.
+    /// environment names are used, a Hydra too.
     pub(super) fn chosen(
         storage: Option<Storage>,
         scheduler: Option<Scheduler>,
     ) -> anyhow::Result<Self> {
         let storage = storage.unwrap_or(Storage::Memory);
         let scheduler = scheduler.unwrap_or(Scheduler::Memory);
-        Combination { storage, scheduler }.open_beside(&Given::from_env())
+        let given = Given::from_env();
+        let mut backends = Combination { storage, scheduler }.open_beside(&given)?;
+        if let Some((admin_url, public_url)) = given.hydra()? {
+            backends.variables.push((HYDRA_ADMIN_URL, admin_url));
+            backends.variables.push((HYDRA_PUBLIC_URL, public_url));
+        }
+        Ok(backends)
     }
 
     /// The settings that choose it.
