@@ -58,6 +58,8 @@ pub struct TurnParts {
     pub cancel: CancellationToken,
     /// When the engine will stop waiting; `None` for never.
     pub deadline: Option<Instant>,
+    /// The W3C `traceparent` of the request, for calls to other agents to carry on.
+    pub trace: Option<Box<str>>,
 }
 
 impl TurnParts {
@@ -75,6 +77,7 @@ impl TurnParts {
             state: State::in_memory(),
             cancel: CancellationToken::new(),
             deadline: None,
+            trace: None,
         }
     }
 }
@@ -233,6 +236,13 @@ impl Turn {
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.0.deadline
+    }
+
+    /// The W3C `traceparent` of the request, for calls to other agents to carry on. `None` if there
+    /// was none, or it is no longer known.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.0.trace.as_deref()
     }
 
     pub(crate) fn with_cancellation(mut self, cancel: CancellationToken) -> Self {

@@ -76,8 +76,8 @@ pub(crate) struct Inner {
 }
 
 impl PostgresStore {
-    /// Connects, and makes the tables or brings them up to date. A server that is just starting is
-    /// given some seconds.
+    /// Connects, and makes the tables or brings them up to date. Tries once: whether to wait for a
+    /// server that is just starting is for whoever opens the store.
     ///
     /// # Errors
     ///

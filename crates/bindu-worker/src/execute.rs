@@ -80,7 +80,8 @@ async fn answer(shared: &Shared, run: &mut Run, delivered: &Delivered) -> Result
         return Err(shared.stopped());
     }
     let mut watch = Watch::begin(shared, run, delivered);
-    let Some(turn) = read_turn(shared, run, &mut watch).await? else {
+    let trace = delivered.job.trace.as_deref();
+    let Some(turn) = read_turn(shared, run, &mut watch, trace).await? else {
         return Ok(failure("the conversation could not be read"));
     };
     let asked = AssertUnwindSafe(shared.handler.handle(turn)).catch_unwind();
@@ -101,23 +102,32 @@ async fn read_turn(
     shared: &Shared,
     run: &Run,
     watch: &mut Watch<'_>,
+    trace: Option<&str>,
 ) -> Result<Option<Turn>, Stopped> {
     let deadline = watch.deadline;
     let tries = if shared.tasks.is_volatile() { 1 } else { READS };
-    for _ in 0..tries {
-        match watch.guard(shared, run, turn(shared, run, deadline)).await? {
+    for left in (0..tries).rev() {
+        match watch.guard(shared, run, turn(shared, run, deadline, trace)).await? {
             Ok(turn) => return Ok(Some(turn)),
             Err(error) => {
-                tracing::error!(task = %run.record().task.id, error = &error as &dyn std::error::Error, "the past could not be read");
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(task = %run.record().task.id, error, "the past could not be read");
             }
         }
-        watch.guard(shared, run, sleep(BETWEEN_READS)).await?;
+        if left > 0 {
+            watch.guard(shared, run, sleep(BETWEEN_READS)).await?;
+        }
     }
     Ok(None)
 }
 
 /// What the handler is given.
-async fn turn(shared: &Shared, run: &Run, deadline: Option<Instant>) -> Result<Turn, TaskError> {
+async fn turn(
+    shared: &Shared,
+    run: &Run,
+    deadline: Option<Instant>,
+    trace: Option<&str>,
+) -> Result<Turn, TaskError> {
     let record = run.record();
     let past = shared.tasks.conversation(record).await?;
     let own = &record.task.history;
@@ -132,6 +142,7 @@ async fn turn(shared: &Shared, run: &Run, deadline: Option<Instant>) -> Result<T
         state: crate::state::of(shared.tasks.storage(), &record.task.context_id),
         cancel: run.cancellation().clone(),
         deadline,
+        trace: trace.map(Into::into),
         ..TurnParts::new(record.task.id.clone(), record.task.context_id.clone(), messages)
     }))
 }

@@ -50,7 +50,8 @@
 //!   artifact carries a signature in its metadata, under [`Config::signature_key`].
 //! - What a handler keeps with [`Turn::state`](bindu_agent::Turn::state) is in the store of the
 //!   tasks: [`state`].
-//! - [`Worker::drain`] takes no more jobs, waits, then fails what is left with words that say so.
+//! - [`Worker::drain`] takes no more jobs, waits, then gives back what is left for another process
+//!   to take up; with a store of this process alone it fails that, with words that say so.
 //!
 //! # What it leaves out
 //!

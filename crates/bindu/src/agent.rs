@@ -21,6 +21,10 @@ use tokio::task::JoinHandle;
 
 use crate::backends::Backends;
 use crate::config::{AgentConfig, ConfigError, Resolved, SkillSource};
+use crate::door::{Ground, Serving};
+use crate::locks::{Kept, Locks};
+#[cfg(feature = "client")]
+use crate::peers::Peers;
 use crate::settings::{OnCrash, Settings};
 use crate::{StartError, card, logging};
 
@@ -45,6 +49,8 @@ pub struct Agent {
     storage: Option<Arc<dyn Storage>>,
     scheduler: Option<Arc<dyn Scheduler>>,
     identity: Option<Arc<Identity>>,
+    #[cfg(feature = "client")]
+    peers: Option<Peers>,
 }
 
 impl Agent {
@@ -65,6 +71,8 @@ impl Agent {
             storage: None,
             scheduler: None,
             identity: None,
+            #[cfg(feature = "client")]
+            peers: None,
         }
     }
 
@@ -101,6 +109,14 @@ impl Agent {
     #[must_use]
     pub fn identity(mut self, identity: Arc<Identity>) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Fills in what a handler calls other agents by; see [`Peers`].
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn peers(mut self, peers: &Peers) -> Self {
+        self.peers = Some(peers.clone());
         self
     }
 
@@ -163,14 +179,23 @@ impl Agent {
         let url = resolved.public_url_at(local.port());
 
         let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
-        let Backends { storage, scheduler } =
+        let backends =
             Box::pin(Backends::open(&settings, &resolved, &identity, storage, scheduler)).await?;
+        let ground = Ground {
+            config: &self.config,
+            settings: &settings,
+            resolved: &resolved,
+            identity: &identity,
+            url: &url,
+            base: &self.base,
+        };
+        let locks = Box::pin(Locks::make(&ground, &backends)).await?;
+        let Backends { storage, scheduler, .. } = backends;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
-        let pushes = self
-            .config
-            .capabilities
-            .push_notifications
-            .then(|| Pushes::new(push_settings(&settings), Some(Arc::clone(&identity))));
+        let pushes = self.config.capabilities.push_notifications.then(|| {
+            let push = PushSettings { connector: locks.connector(), ..push_settings(&settings) };
+            Pushes::new(push, Some(Arc::clone(&identity)))
+        });
         let mut tasks = Tasks::builder(storage, scheduler)
             .config(tasks_config(&self.config, &settings, &resolved))
             .observer(Arc::clone(&metrics) as _);
@@ -194,24 +219,22 @@ impl Agent {
             signer,
             worker_config(&self.config, &settings),
         );
-        let profile = Profile {
-            card: card::of(&self.config, &identity, &url),
-            skills,
-            did: Some(identity.document().clone()),
-        };
-        let service =
-            Builder::new(profile, tasks.clone(), Arc::new(WorkerStatus(worker.clone())), metrics)
-                .config(server_config(&self.config, &settings))
-                .dangerously_open()
-                .build()?;
+        let card = card::of(&self.config, &identity, &url, &locks.told(&ground));
+        let profile =
+            Profile { card: card.clone(), skills, did: Some(identity.document().clone()) };
+        let workers = Arc::new(WorkerStatus(worker.clone()));
+        let builder = Builder::new(profile, tasks.clone(), workers, Arc::clone(&metrics))
+            .config(server_config(&self.config, &settings));
+        let service = locks.decide(builder).build()?;
 
         let shutdown = Shutdown::new();
-        let serving = tokio::spawn({
-            let (service, shutdown) = (service.clone(), shutdown.clone());
-            async move {
-                server.serve_connections(move |_| service.clone(), shutdown).await;
-            }
-        });
+        let serving =
+            Serving { service: service.clone(), card, metrics, shutdown: shutdown.clone() };
+        let (locks, serving) = locks.serve(&ground, server, serving);
+        #[cfg(feature = "client")]
+        if let Some(peers) = &self.peers {
+            peers.fill(&ground, &locks)?;
+        }
         tracing::info!(agent = %self.config.name, did = %identity.did(), %url, listen = %local, "ready");
         Ok(Running {
             tasks,
@@ -225,6 +248,7 @@ impl Agent {
             local,
             url,
             drain: settings.worker.drain,
+            _locks: locks,
         })
     }
 }
@@ -245,6 +269,7 @@ pub struct Running {
     local: SocketAddr,
     url: String,
     drain: Duration,
+    _locks: Kept,
 }
 
 impl Running {

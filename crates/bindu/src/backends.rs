@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bindu_did::key_dir::Identity;
 use bindu_scheduler::{MemoryScheduler, Scheduler};
-use bindu_storage::{MemoryStore, Storage};
+use bindu_storage::{MemoryStore, ReplayGuard, Storage};
 
 use crate::StartError;
 use crate::config::Resolved;
@@ -16,6 +16,9 @@ use crate::settings::{SchedulerBackend, Settings, StorageBackend};
 pub(crate) struct Backends {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
+    /// What remembers signatures for all processes of the agent, if the store can.
+    #[cfg_attr(not(feature = "hydra"), expect(dead_code, reason = "nobody signs"))]
+    replay: Option<Arc<dyn ReplayGuard>>,
 }
 
 impl Backends {
@@ -27,21 +30,56 @@ impl Backends {
         storage: Option<Arc<dyn Storage>>,
         scheduler: Option<Arc<dyn Scheduler>>,
     ) -> Result<Self, StartError> {
-        let (storage, beside) = match storage {
-            Some(storage) => (storage, None),
+        let Stored { storage, queue, replay } = match storage {
+            Some(storage) => Stored::alone(storage),
             None => open_storage(settings, resolved, identity).await?,
         };
-        let scheduler = match scheduler.or(beside) {
+        let scheduler = match scheduler.or(queue) {
             Some(scheduler) => scheduler,
             None => open_scheduler(settings, resolved, identity, &storage).await?,
         };
         tracing::info!(storage = storage.name(), scheduler = scheduler.name(), "tasks are kept");
-        Ok(Self { storage, scheduler })
+        Ok(Self { storage, scheduler, replay })
+    }
+
+    /// What remembers the signatures that were accepted: Redis or the database if there is one,
+    /// so that replicas share it, else this process.
+    #[cfg(feature = "hydra")]
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, unused_variables, reason = "nothing has to be opened")
+    )]
+    pub(crate) async fn replay_guard(
+        &self,
+        settings: &Settings,
+        resolved: &Resolved,
+        identity: &Identity,
+    ) -> Result<Arc<dyn ReplayGuard>, StartError> {
+        #[cfg(feature = "redis")]
+        if resolved.scheduler == SchedulerBackend::Redis {
+            return redis_replay_guard(settings, resolved, identity).await;
+        }
+        Ok(self
+            .replay
+            .clone()
+            .unwrap_or_else(|| Arc::new(bindu_storage::MemoryReplayGuard::default())))
     }
 }
 
-/// A store, and the queue that is part of it if that is the one to use.
-type Stored = (Arc<dyn Storage>, Option<Arc<dyn Scheduler>>);
+/// A store, and what is part of it.
+struct Stored {
+    storage: Arc<dyn Storage>,
+    /// The queue, if it is the one to use.
+    queue: Option<Arc<dyn Scheduler>>,
+    /// What remembers signatures.
+    replay: Option<Arc<dyn ReplayGuard>>,
+}
+
+impl Stored {
+    fn alone(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, queue: None, replay: None }
+    }
+}
 
 /// Opens the store.
 #[cfg_attr(
@@ -54,9 +92,9 @@ async fn open_storage(
     identity: &Identity,
 ) -> Result<Stored, StartError> {
     match resolved.storage {
-        StorageBackend::Memory => Ok((memory_store(settings), None)),
+        StorageBackend::Memory => Ok(Stored::alone(memory_store(settings))),
         #[cfg(feature = "sqlite")]
-        StorageBackend::Sqlite => Ok((sqlite(settings, resolved, identity).await?, None)),
+        StorageBackend::Sqlite => Ok(Stored::alone(sqlite(settings, resolved, identity).await?)),
         #[cfg(feature = "postgres")]
         StorageBackend::Postgres => postgres(settings, resolved, identity).await,
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
@@ -158,7 +196,8 @@ async fn postgres(
     if resolved.scheduler == SchedulerBackend::Postgres {
         queue = Some(Arc::new(store.scheduler().map_err(|error| failed(WHAT, error))?));
     }
-    Ok((Arc::new(store), queue))
+    let replay = Some(Arc::new(store.clone()) as Arc<dyn ReplayGuard>);
+    Ok(Stored { storage: Arc::new(store), queue, replay })
 }
 
 /// How the agent's database is opened; `None` if there is no address.
@@ -179,6 +218,25 @@ fn postgres_config(
     config.visibility = settings.worker.lease;
     config.queue_capacity = settings.scheduler.capacity as u64;
     Some(config)
+}
+
+/// Signatures remembered in the Redis of the queue.
+#[cfg(all(feature = "hydra", feature = "redis"))]
+async fn redis_replay_guard(
+    settings: &Settings,
+    resolved: &Resolved,
+    identity: &Identity,
+) -> Result<Arc<dyn ReplayGuard>, StartError> {
+    use bindu_redis::{RedisConfig, RedisError, RedisReplayGuard};
+
+    const WHAT: &str = "the memory of signatures";
+    let url = resolved.redis_url.as_ref().ok_or_else(|| absent(WHAT))?;
+    let agent = identity.did().suffix().unwrap_or_else(|| identity.agent_id());
+    let config = RedisConfig::new(url.reveal(), agent.to_string());
+    let is_temporary = |error: &RedisError| matches!(error, RedisError::Connect { .. });
+    let connect = || RedisReplayGuard::connect(&config);
+    let connected = patiently(WHAT, settings.retry.scheduler(), is_temporary, connect).await;
+    Ok(Arc::new(connected.map_err(|error| failed(WHAT, error))?))
 }
 
 #[cfg(feature = "redis")]

@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bindu_did::key_dir::Identity;
 use bindu_protocol::{
-    AgentCapabilities, AgentCard, AgentExtension, AgentTrust, DebugLevel, JsonObject,
+    AgentCapabilities, AgentCard, AgentExtension, AgentTrust, DebugLevel, IdentityProvider,
+    JsonObject, SecurityScheme,
 };
 use serde_json::{Map, Value, json};
 
@@ -16,8 +17,26 @@ const PROTOCOL_VERSION: &str = "0.3.0";
 
 const MODES: [&str; 2] = ["text/plain", "application/json"];
 
+/// What callers need to be let in, as the card tells it.
+#[derive(Debug, Default)]
+pub(crate) struct Locked {
+    /// Where tokens are had, if one is needed.
+    pub(crate) token_url: Option<String>,
+    /// The scopes that there are.
+    pub(crate) scopes: BTreeMap<&'static str, &'static str>,
+    /// Whether a client certificate is needed.
+    pub(crate) certificate: bool,
+    /// SHA-256 of the agent's own certificate.
+    pub(crate) fingerprint: Option<String>,
+}
+
 /// The card of an agent that is reached at `url`. The server adds the skills.
-pub(crate) fn of(config: &AgentConfig, identity: &Identity, url: &str) -> AgentCard {
+pub(crate) fn of(
+    config: &AgentConfig,
+    identity: &Identity,
+    url: &str,
+    locked: &Locked,
+) -> AgentCard {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let mut extensions = config.capabilities.extensions.clone();
@@ -53,15 +72,15 @@ pub(crate) fn of(config: &AgentConfig, identity: &Identity, url: &str) -> AgentC
         debug_level: DebugLevel::try_from(config.debug_level).ok(),
         monitoring: Some(config.monitoring),
         telemetry: Some(config.telemetry.unwrap_or(true)),
-        agent_trust: Some(trust(config, now)),
+        agent_trust: Some(trust(config, now, locked)),
         default_input_modes: MODES.map(Into::into).into(),
         default_output_modes: MODES.map(Into::into).into(),
         provider: None,
         documentation_url: config.documentation_url.clone(),
         icon_url: None,
         execution_cost: None,
-        security: Vec::new(),
-        security_schemes: BTreeMap::new(),
+        security: security(locked),
+        security_schemes: schemes(locked),
         supports_authenticated_extended_card: Some(false),
         signatures: Vec::new(),
     }
@@ -83,10 +102,61 @@ fn did_extension(config: &AgentConfig, identity: &Identity) -> AgentExtension {
     }
 }
 
-/// The configured trust, or that of an agent nobody vouches for.
-fn trust(config: &AgentConfig, now: i64) -> AgentTrust {
+const OAUTH2: &str = "oauth2";
+const CERTIFICATE: &str = "certificate";
+
+/// How callers prove who they are.
+fn schemes(locked: &Locked) -> BTreeMap<String, SecurityScheme> {
+    let mut schemes = BTreeMap::new();
+    if let Some(token_url) = &locked.token_url {
+        let flow = json!({ "clientCredentials": {
+            "tokenUrl": token_url, "scopes": locked.scopes,
+        } });
+        let Value::Object(flows) = flow else { unreachable!("the literal above is an object") };
+        let description = "A caller whose client id is a DID also signs the request: \
+                           X-DID, X-DID-Signature, X-DID-Timestamp";
+        let scheme = SecurityScheme::OAuth2 {
+            flows: flows.into(),
+            description: Some(description.to_owned()),
+        };
+        schemes.insert(OAUTH2.to_owned(), scheme);
+    }
+    if locked.certificate {
+        let description = Some("A certificate that names the caller's DID".to_owned());
+        schemes.insert(CERTIFICATE.to_owned(), SecurityScheme::MutualTls { description });
+    }
+    schemes
+}
+
+/// That all of them are needed.
+fn security(locked: &Locked) -> Vec<BTreeMap<String, Vec<String>>> {
+    let mut needed = BTreeMap::new();
+    if locked.token_url.is_some() {
+        let scopes = locked.scopes.keys().map(|&scope| scope.to_owned()).collect();
+        needed.insert(OAUTH2.to_owned(), scopes);
+    }
+    if locked.certificate {
+        needed.insert(CERTIFICATE.to_owned(), Vec::new());
+    }
+    if needed.is_empty() { Vec::new() } else { vec![needed] }
+}
+
+/// The configured trust, or that of an agent that says nothing of it.
+fn trust(config: &AgentConfig, now: i64, locked: &Locked) -> AgentTrust {
+    let identity_provider = match locked.token_url {
+        Some(_) => IdentityProvider::Hydra,
+        None => IdentityProvider::Custom,
+    };
     let configured = config.agent_trust.clone();
-    configured
+    let mut trust = configured
         .and_then(|trust| serde_json::from_value(Value::Object(trust)).ok())
-        .unwrap_or_else(|| AgentTrust { creation_timestamp: now, ..AgentTrust::default() })
+        .unwrap_or_else(|| AgentTrust {
+            identity_provider,
+            creation_timestamp: now,
+            ..AgentTrust::default()
+        });
+    if locked.fingerprint.is_some() {
+        trust.certificate_fingerprint.clone_from(&locked.fingerprint);
+    }
+    trust
 }

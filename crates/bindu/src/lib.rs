@@ -47,6 +47,7 @@
 //!   reference's `bindufy`.
 //! - [`Agent`]: the builder; [`serve`](Agent::serve) until a signal, or [`spawn`](Agent::spawn) for
 //!   a [`Running`] agent in one's own runtime.
+//! - `Peers` (feature `client`): other agents, called by a handler in its agent's own name.
 //! - [`Settings`]: what the operator sets, by environment and `.env`. This crate is the only one
 //!   that reads either. [`settings::describe`] lists them all.
 //!
@@ -56,19 +57,30 @@
 //!
 //! - `client`: calling other agents, as `bindu::client`.
 //! - `encryption`: private keys under a password.
+//! - `hydra`: callers that authenticate, by tokens of Ory Hydra and signatures; https webhooks.
+//! - `mtls`: TLS with certificates that name the agent, by step-ca or of your own.
+//! - `postgres`, `redis`, `sqlite`: tasks that survive.
 //! - `full`: all of them.
 //!
 //! # What it leaves out
 //!
-//! In this version: authentication of callers, TLS, payment, durable stores, A2A 1.0 and gRPC. A
-//! configuration that asks for one of those that protect or persist is refused, not ignored.
+//! In this version: payment, keys in Vault, A2A 1.0 and gRPC. A configuration that asks for one of
+//! those that protect is refused, not ignored.
 
 mod agent;
 mod backends;
 mod card;
 pub mod config;
+mod door;
 mod error;
+#[cfg(feature = "hydra")]
+mod locks;
+#[cfg(not(feature = "hydra"))]
+#[path = "locks/none.rs"]
+mod locks;
 pub mod logging;
+#[cfg(feature = "client")]
+mod peers;
 pub mod settings;
 
 pub use agent::{Agent, Running};
@@ -81,6 +93,8 @@ pub use bindu_client as client;
 pub use bindu_protocol as protocol;
 pub use config::AgentConfig;
 pub use error::StartError;
+#[cfg(feature = "client")]
+pub use peers::Peers;
 pub use settings::Settings;
 
 /// Starts an agent from a configuration and a handler, and serves until the process is told to

@@ -14,6 +14,7 @@
 //! # Ok::<(), bindu::config::ConfigError>(())
 //! ```
 
+mod auth;
 mod backends;
 mod describe;
 mod engine;
@@ -31,6 +32,7 @@ pub(crate) mod value;
 
 use std::path::Path;
 
+pub use auth::{AuthSettings, HydraSettings, MtlsMode, MtlsSettings, PeerIdentity};
 pub use backends::{
     SchedulerBackend, SchedulerSettings, SqliteSynchronous, StorageBackend, StorageSettings,
     WebhookSettings,
@@ -43,6 +45,7 @@ pub use network::{DeploymentSettings, LimitSettings, NetworkSettings};
 pub use secret::Secret;
 pub use section::Variable;
 pub use telemetry::{SwitchSettings, TelemetrySettings};
+pub use value::Permissions;
 
 pub(crate) use names::closest;
 
@@ -65,6 +68,12 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// Keys and DIDs.
     pub did: DidSettings,
+    /// Who may call.
+    pub auth: AuthSettings,
+    /// Hydra, which knows about tokens.
+    pub hydra: HydraSettings,
+    /// TLS and its certificates.
+    pub mtls: MtlsSettings,
     /// How the protocol is spoken.
     pub a2a: A2aSettings,
     /// What a handler is given.
@@ -98,6 +107,9 @@ impl Settings {
         ("Network", NetworkSettings::VARIABLES),
         ("Project", ProjectSettings::VARIABLES),
         ("Identity", DidSettings::VARIABLES),
+        ("Callers", AuthSettings::VARIABLES),
+        ("Hydra", HydraSettings::VARIABLES),
+        ("TLS", MtlsSettings::VARIABLES),
         ("Protocol", A2aSettings::VARIABLES),
         ("Agent", AgentSettings::VARIABLES),
         ("Storage", StorageSettings::VARIABLES),
@@ -165,6 +177,9 @@ impl Settings {
             deployment: DeploymentSettings::read(&mut reader),
             network: NetworkSettings::read(&mut reader),
             did: DidSettings::read(&mut reader),
+            auth: AuthSettings::read(&mut reader),
+            hydra: HydraSettings::read(&mut reader),
+            mtls: MtlsSettings::read(&mut reader),
             a2a: A2aSettings::read(&mut reader),
             agent: AgentSettings::read(&mut reader),
             storage: StorageSettings::read(&mut reader),
@@ -196,6 +211,15 @@ impl Settings {
                     self.worker.heartbeat, self.worker.lease
                 ),
             ));
+        }
+        for (name, time) in [
+            ("AUTH__SIGNATURE_MAX_AGE", self.auth.signature_max_age),
+            ("AUTH__SIGNATURE_MAX_SKEW", self.auth.signature_max_skew),
+        ] {
+            if time.as_secs() > 300 {
+                let message = format!("is {time:?}, must be at most 300 seconds");
+                problems.push(Problem::new(name, message));
+            }
         }
         for (family, retry) in [
             ("WORKER", self.retry.worker()),

@@ -2,7 +2,13 @@
 
 mod caller;
 mod drain;
-#[cfg(all(feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(all(
+    feature = "client",
+    feature = "mtls",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 mod needs_services;
 mod start;
 mod stream;

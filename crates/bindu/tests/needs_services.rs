@@ -1,6 +1,7 @@
 //! Agents on real backends. These tests need `DATABASE_URL` and `REDIS_URL`, which
 //! `cargo xtask test` sets.
 
+mod locks;
 mod outage;
 mod replicas;
 mod restart;

@@ -131,6 +131,11 @@ pub(super) fn with_port(public_url: &str, bound: u16) -> String {
     }
 }
 
+/// The same address with TLS.
+pub(super) fn with_tls(public_url: &str) -> Option<String> {
+    public_url.strip_prefix("http://").map(|rest| format!("https://{rest}"))
+}
+
 fn is_local(ip: IpAddr, is_ours: &impl Fn(IpAddr) -> bool) -> bool {
     ip.is_loopback() || ip.is_unspecified() || is_ours(ip)
 }

@@ -6,9 +6,11 @@ use url::Url;
 
 use super::{
     AgentConfig, ConfigError, Listen, Problem,
-    address::{check_url, is_of_this_machine, resolve, with_port},
+    address::{check_url, is_of_this_machine, resolve, with_port, with_tls},
 };
-use crate::settings::{SchedulerBackend, Secret, Settings, StorageBackend, TelemetrySettings};
+use crate::settings::{
+    HydraSettings, MtlsMode, SchedulerBackend, Secret, Settings, StorageBackend, TelemetrySettings,
+};
 
 /// What holds for one agent, once its configuration and the settings are put together.
 ///
@@ -42,6 +44,10 @@ pub struct Resolved {
     pub scheduler: SchedulerBackend,
     /// The Redis server, if work is handed out through one.
     pub redis_url: Option<Secret>,
+    /// Whether callers must authenticate.
+    pub auth: bool,
+    /// Hydra, which knows about tokens, and with which the agent registers.
+    pub hydra: HydraSettings,
     /// Where changes are posted for tasks without a webhook of their own.
     pub webhook: Option<GlobalWebhook>,
     /// Whether and how traces are reported.
@@ -98,6 +104,8 @@ impl Resolved {
                            STORAGE_TYPE is not sqlite";
             warnings.push(warning.to_owned());
         }
+        let (auth, hydra) = auth(config, settings, &mut problems);
+        tls(auth, settings, &mut problems, &mut warnings);
         absent(config, settings, &mut problems, &mut warnings);
         let webhook = webhook(config, settings, &mut problems);
         let telemetry = telemetry(config, settings, &mut problems, &mut warnings);
@@ -109,6 +117,13 @@ impl Resolved {
             None => None,
         };
         let (listen, public_url) = match address {
+            Ok((listen, url)) if settings.mtls.is_on() => {
+                let secure = with_tls(&url);
+                if secure.is_some() && settings.deployment.public_url.is_some() {
+                    warnings.push(format!("TLS is on, so the card says https, not {url}"));
+                }
+                (listen, secure.unwrap_or(url))
+            }
             Ok(address) => address,
             Err(problem) => {
                 problems.insert(0, problem);
@@ -123,6 +138,8 @@ impl Resolved {
             database_url,
             scheduler,
             redis_url,
+            auth,
+            hydra,
             webhook,
             telemetry,
             key_password,
@@ -204,6 +221,96 @@ fn scheduler(
     }
 }
 
+/// Whether callers must authenticate, and where Hydra is: the configuration over the settings.
+fn auth(
+    config: &AgentConfig,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) -> (bool, HydraSettings) {
+    let mut hydra = settings.hydra.clone();
+    let own = config.auth.as_ref();
+    let (enabled, key) = match own {
+        Some(auth) => (auth.enabled, "'auth.enabled'"),
+        None => (settings.auth.enabled, "AUTH__ENABLED"),
+    };
+    if let Some(own) = own {
+        let text = |own: &Option<String>, set: &mut String| {
+            if let Some(own) = own {
+                set.clone_from(own);
+            }
+        };
+        text(&own.admin_url, &mut hydra.admin_url);
+        text(&own.public_url, &mut hydra.public_url);
+        hydra.timeout = own.timeout.unwrap_or(hydra.timeout);
+        hydra.verify_ssl = own.verify_ssl.unwrap_or(hydra.verify_ssl);
+        hydra.max_retries = own.max_retries.unwrap_or(hydra.max_retries);
+        hydra.cache_ttl = own.cache_ttl.unwrap_or(hydra.cache_ttl);
+        hydra.max_cache_size = own.max_cache_size.unwrap_or(hydra.max_cache_size);
+        hydra.auto_register_agents = own.auto_register_agents.unwrap_or(hydra.auto_register_agents);
+    }
+    for url in [&mut hydra.admin_url, &mut hydra.public_url] {
+        url.truncate(url.trim_end_matches('/').len());
+    }
+    if !enabled {
+        return (false, hydra);
+    }
+    if !cfg!(feature = "hydra") {
+        let message = "is on, but authentication needs the `hydra` feature, not in this build";
+        problems.push(Problem::new(key, message));
+    }
+    let provider = own.and_then(|own| own.provider.as_ref()).unwrap_or(&settings.auth.provider);
+    if provider != "hydra" {
+        let key = if own.is_some() { "'auth.provider'" } else { "AUTH__PROVIDER" };
+        let message =
+            format!("Unknown authentication provider: '{provider}'. Supported providers: hydra");
+        problems.push(Problem::new(key, message));
+    }
+    for (key, url) in
+        [("HYDRA__ADMIN_URL", &hydra.admin_url), ("HYDRA__PUBLIC_URL", &hydra.public_url)]
+    {
+        if let Err(message) = check_url(url) {
+            problems.push(Problem::new(key, message));
+        }
+    }
+    (true, hydra)
+}
+
+/// What TLS needs besides.
+fn tls(auth: bool, settings: &Settings, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
+    let mtls = &settings.mtls;
+    if !mtls.is_on() {
+        return;
+    }
+    if !cfg!(feature = "mtls") {
+        let message = "is on, but TLS needs the `mtls` feature, not in this build";
+        problems.push(Problem::new("MTLS__ENABLED", message));
+    }
+    match (&mtls.cert_file, &mtls.key_file, &mtls.ca_file) {
+        (Some(_), Some(_), Some(_)) => {}
+        (None, None, _) if auth => {}
+        (None, None, _) => {
+            let message = "is on, so AUTH__ENABLED must be too: the certificate is asked for with \
+                           a token of Hydra. Or name a certificate of your own: MTLS__CERT_FILE";
+            problems.push(Problem::new("MTLS__ENABLED", message));
+        }
+        _ => {
+            let message = "goes with MTLS__KEY_FILE and MTLS__CA_FILE: set all three";
+            problems.push(Problem::new("MTLS__CERT_FILE", message));
+        }
+    }
+    if mtls.cert_file.is_none() && auth && !settings.hydra.auto_register_agents {
+        let message = "is off, but a certificate by step-ca needs the agent to be registered";
+        problems.push(Problem::new("HYDRA__AUTO_REGISTER_AGENTS", message));
+    }
+    if !auth && mtls.mode == MtlsMode::Hybrid && !mtls.require_client_cert {
+        warnings.push(
+            "TLS is on, but nobody has to say who they are: AUTH__ENABLED is off and \
+             MTLS__REQUIRE_CLIENT_CERT is false"
+                .to_owned(),
+        );
+    }
+}
+
 fn not_in_this_build(key: &str, backend: &str) -> Problem {
     let message = format!("is {backend}, which needs the `{backend}` feature, not in this build");
     Problem::new(key, message)
@@ -220,18 +327,10 @@ fn absent(
         let message = format!("is on, but {what} needs the `{feature}` feature, not in this build");
         problems.push(Problem::new(key, message));
     };
-    match &config.auth {
-        Some(auth) if auth.enabled => refuse("'auth.enabled'", "authentication", "hydra"),
-        None if settings.switches.auth => refuse("AUTH__ENABLED", "authentication", "hydra"),
-        _ => {}
-    }
     match &config.vault {
         Some(vault) if vault.enabled => refuse("'vault.enabled'", "a key in Vault", "vault"),
         None if settings.switches.vault => refuse("VAULT__ENABLED", "a key in Vault", "vault"),
         _ => {}
-    }
-    if settings.switches.mtls {
-        refuse("MTLS__ENABLED", "TLS with client certificates", "mtls");
     }
     if settings.switches.grpc {
         refuse("GRPC__ENABLED", "the gRPC server", "grpc");

@@ -61,10 +61,6 @@ section! {
     /// Switches of capabilities that this build does not have. Where leaving one out would
     /// make the agent less safe than its operator believes, switching it on is an error.
     pub struct SwitchSettings {
-        /// Authentication of callers.
-        pub auth: bool = ["AUTH__ENABLED"] default "false";
-        /// TLS with client certificates.
-        pub mtls: bool = ["MTLS__ENABLED"] default "false";
         /// The gRPC server for SDKs.
         pub grpc: bool = ["GRPC__ENABLED"] default "false";
         /// Keys kept in Vault.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bindu_did::key_dir::DidSuffix;
-use bindu_protocol::DialectPolicy;
+use bindu_protocol::{DialectPolicy, TrustLevel};
 use ipnet::IpNet;
 
 use super::Secret;
@@ -206,6 +206,27 @@ impl Value for Vec<IpNet> {
 impl Value for BTreeMap<String, Secret> {
     const ALLOWED: &'static str = "a JSON object of strings, such as {\"name\":\"value\"}";
     const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// Methods to the scopes that they need.
+pub type Permissions = BTreeMap<String, Vec<String>>;
+
+impl Value for Permissions {
+    const ALLOWED: &'static str =
+        "a JSON object of lists, such as {\"message/send\":[\"agent:write\"]}";
+
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+impl Value for BTreeMap<String, TrustLevel> {
+    const ALLOWED: &'static str =
+        "a JSON object of trust levels, such as {\"did:bindu:ann:echo:1\":\"operator\"}";
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
