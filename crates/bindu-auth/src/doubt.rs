@@ -56,27 +56,35 @@ impl Doubt {
     }
 
     /// Waits until a token may be asked about. `None` if the address was refused too often.
+    ///
+    /// It counts as refused before the answer is there, so that many who ask together are not more
+    /// than there may be; [`forgive`](Self::forgive) takes that back.
     pub(crate) async fn ask(&self, address: Option<IpAddr>) -> Option<SemaphorePermit<'_>> {
         // The permit first: what was learned while waiting for it counts.
         let permit = self.asking.acquire().await.ok()?;
-        let bucket = address.and_then(|address| self.refusals.get(&network(address)));
-        let is_left = bucket.is_none_or(|bucket| {
+        let is_left = address.is_none_or(|address| {
+            let bucket = self.bucket(address);
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
             bucket.fill(self.max, self.pause, Instant::now());
-            bucket.left > 0
+            let is_left = bucket.left > 0;
+            bucket.left = bucket.left.saturating_sub(1);
+            is_left
         });
         is_left.then_some(permit)
     }
 
-    /// Notes that a token from this address was no good.
-    pub(crate) fn refused(&self, address: Option<IpAddr>) {
+    /// Notes that a token from this address was good after all, or that nobody can tell.
+    pub(crate) fn forgive(&self, address: Option<IpAddr>) {
         let Some(address) = address else { return };
-        let bucket = self.refusals.get_with(network(address), || {
-            Arc::new(Mutex::new(Bucket { left: self.max, at: Instant::now() }))
-        });
+        let bucket = self.bucket(address);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.fill(self.max, self.pause, Instant::now());
-        bucket.left = bucket.left.saturating_sub(1);
+        bucket.left = bucket.left.saturating_add(1).min(self.max);
+    }
+
+    fn bucket(&self, address: IpAddr) -> Arc<Mutex<Bucket>> {
+        self.refusals.get_with(network(address), || {
+            Arc::new(Mutex::new(Bucket { left: self.max, at: Instant::now() }))
+        })
     }
 }
 
@@ -100,9 +108,12 @@ mod tests {
         let doubt = Doubt::new(3, Duration::from_secs(1));
         let stranger = Some("2001:db8::1".parse().unwrap());
         let neighbour = Some("2001:db8::2".parse().unwrap());
+        for _ in 0..9 {
+            assert!(doubt.ask(stranger).await.is_some());
+            doubt.forgive(stranger);
+        }
         for _ in 0..3 {
             assert!(doubt.ask(stranger).await.is_some());
-            doubt.refused(stranger);
         }
         assert!(doubt.ask(stranger).await.is_none());
         assert!(doubt.ask(neighbour).await.is_none(), "of the same network");
@@ -111,7 +122,6 @@ mod tests {
 
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(doubt.ask(stranger).await.is_some());
-        doubt.refused(stranger);
         assert!(doubt.ask(stranger).await.is_none());
     }
 

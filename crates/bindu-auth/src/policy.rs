@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bindu_did::request::{self, RequestError, RequestSignature};
-use bindu_did::{Did, PublicKey, target};
+use bindu_did::{Did, PublicKey, Signature, target};
 use bindu_hydra::{Introspection, Introspector, Keys};
 use bindu_protocol::{Caller, Denied, Timestamp, TrustLevel};
 use bindu_storage::ReplayGuard;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::doubt::Doubt;
 use crate::path::PublicPaths;
@@ -49,6 +49,8 @@ pub enum Certificate<'a> {
     Of(&'a str),
     /// It showed one that is good, and names no DID or several.
     Nameless,
+    /// It showed one that was good when the connection was made, and has ended since.
+    Expired,
 }
 
 /// The head of a request, as far as it matters here.
@@ -110,8 +112,10 @@ impl Policy {
         if self.0.public.contains(head.path) {
             return Ok(None);
         }
-        if head.certificate == Certificate::Nameless {
-            return Err(Denied::CertificateWithoutDid);
+        match head.certificate {
+            Certificate::Nameless => return Err(Denied::CertificateWithoutDid),
+            Certificate::Expired => return Err(Denied::NoCertificate),
+            Certificate::Absent | Certificate::Of(_) => {}
         }
         let claim = match &self.0.proof {
             Proof::Token { introspector, keys } => {
@@ -187,11 +191,11 @@ impl Policy {
             return Ok(known);
         }
         let _asking = self.0.doubt.ask(remote).await.ok_or(Denied::TooManyRefusals)?;
-        let answer = introspector.introspect(token).await.map_err(|error| away(&error))?;
-        if !answer.active {
-            self.0.doubt.refused(remote);
+        let answer = introspector.introspect(token).await;
+        if answer.as_ref().map_or(true, |answer| answer.active) {
+            self.0.doubt.forgive(remote);
         }
-        Ok(answer)
+        answer.map_err(|error| away(&error))
     }
 
     /// The name of the caller that a token is good for.
@@ -257,7 +261,7 @@ impl Policy {
         let Some(own) = &self.0.config.own_did else { return Ok(None) };
         let one = |name: &str| {
             let mut fields = headers.get_all(name).iter();
-            let field = fields.next().and_then(|field| field.to_str().ok());
+            let field = fields.next().map(text);
             field.filter(|_| fields.next().is_none())
         };
         let is_there = headers.contains_key(target::TARGET_HEADER)
@@ -400,7 +404,10 @@ impl Grant {
     }
 
     async fn once(&self, signature: &RequestSignature, now: SystemTime) -> Result<(), Denied> {
-        let key = format!("{}\n{}", signature.signature, signature.did);
+        // By its bytes: HTTP/2 carries blanks behind a value, and base58 is read without them.
+        let exact = signature.signature.parse::<Signature>().map(|exact| exact.to_base58());
+        let exact = exact.map_err(|_| invalid(signature))?;
+        let key = format!("{exact}\n{}", signature.did);
         // For as long as its time would be taken, and a second for the rounding.
         let window = i64::try_from(request::WINDOW).unwrap_or(i64::MAX);
         let until = signature.timestamp.saturating_add(window).saturating_add(1);
@@ -424,9 +431,14 @@ impl Grant {
 /// The signature's headers.
 fn signature(headers: &HeaderMap) -> Result<RequestSignature, RequestError> {
     let fields = headers.iter().filter_map(|(name, value)| {
-        name.as_str().starts_with("x-did").then_some((name.as_str(), value.to_str().unwrap_or("")))
+        name.as_str().starts_with("x-did").then_some((name.as_str(), text(value)))
     });
     RequestSignature::from_headers(fields)
+}
+
+/// A field as text; DIDs may hold letters outside ASCII. What is no text is as good as nothing.
+fn text(value: &HeaderValue) -> &str {
+    str::from_utf8(value.as_bytes()).unwrap_or_default()
 }
 
 fn is_signed(headers: &HeaderMap) -> bool {

@@ -24,6 +24,8 @@ async fn a_certificate_must_name_the_did_of_the_token() {
     let denied = knock(Certificate::Of(bob.did.as_str())).await.unwrap_err();
     assert_eq!(denied, Denied::DidMismatch);
     assert_eq!(knock(Certificate::Nameless).await.unwrap_err(), Denied::CertificateWithoutDid);
+    // The connection outlived the certificate.
+    assert_eq!(knock(Certificate::Expired).await.unwrap_err(), Denied::NoCertificate);
     // A service has no DID of its own that could differ.
     let service = [("authorization", "Bearer service")];
     assert!(door.knock(&service, BODY, Certificate::Of(ann.did.as_str())).await.is_ok());

@@ -27,6 +27,19 @@ async fn the_second_request_under_a_signature_is_refused_if_it_changes_something
 }
 
 #[tokio::test]
+async fn blanks_behind_a_signature_do_not_make_it_another() {
+    let (door, ann) = (Door::open().await, Somebody::new("ann"));
+    door.know(&ann, "good");
+    let mut signature = ann.sign_at(BODY, NOW);
+    let grant = door.send("good", &signature, BODY).await.unwrap();
+    assert_eq!(grant.permit("message/send", now()).await, Ok(()));
+    signature.signature.push_str(" \t");
+    let grant = door.send("good", &signature, BODY).await.unwrap();
+    let again = grant.permit("message/send", now()).await;
+    assert!(matches!(again, Err(Denied::SignatureInvalid { .. })), "{again:?}");
+}
+
+#[tokio::test]
 async fn replicas_that_share_a_guard_accept_it_once_between_them() {
     let guard: Arc<dyn ReplayGuard> = Arc::new(MemoryReplayGuard::default());
     let one = Door::guarded(Config::default(), Arc::clone(&guard)).await;

@@ -263,7 +263,7 @@ impl Client {
         let key = Key::of(request.uri())?;
         let mut request = self.prepare(request, &key)?.map(crate::Body::full);
         // A connection from the pool may have been closed at the other end.
-        while let Some(mut lease) = self.0.pool.take(&key).await {
+        while let Some(mut lease) = self.0.pool.take(&key, self.0.connector.generation()).await {
             match lease.sender.try_send_request(request).await {
                 Ok(response) => return Ok(self.receive(response, lease)),
                 Err(mut error) => match error.take_message() {
@@ -296,6 +296,8 @@ impl Client {
 
     async fn connect(&self, key: Key) -> Result<Lease, HttpError> {
         let target = key.target();
+        // Before it connects: a change meanwhile makes the connection an old one.
+        let generation = self.0.connector.generation();
         let deadline = after(Instant::now(), self.0.config.connect_timeout);
         let connecting = async {
             let tcp = self.0.dialer.dial(&target, deadline).await?;
@@ -312,7 +314,7 @@ impl Client {
         let (sender, connection, extensions) = timeout_at(deadline, connecting)
             .await
             .unwrap_or(Err(HttpError::Timeout { phase: Phase::Connect }))?;
-        Ok(Pool::adopt(&self.0, key, sender, connection, extensions))
+        Ok(Pool::adopt(&self.0, key, sender, connection, extensions, generation))
     }
 
     fn receive(

@@ -1,9 +1,13 @@
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bindu_http::client::{Client, Config, Replay, RetryPolicy};
+use bindu_http::client::{
+    Client, Config, Connected, Connector, PlainConnector, Replay, RetryPolicy, Target,
+};
 use bindu_http::server;
 use bindu_http::ssrf::AddressRules;
 use bindu_http::{Body, HttpError, Phase};
@@ -14,7 +18,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower::service_fn;
 
 use crate::support::{Result, Running, get, text, within};
@@ -34,6 +38,43 @@ async fn counting() -> Result<(Running, Arc<AtomicUsize>)> {
         tokio::spawn(server.serve_connections(make, shutdown))
     });
     Ok((running, connections))
+}
+
+/// Connects in the clear, and has all connections made anew when it is told to.
+#[derive(Debug, Default)]
+struct Renewed(AtomicU64);
+
+impl Connector for Renewed {
+    fn connect<'a>(
+        &'a self,
+        target: &'a Target,
+        tcp: TcpStream,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Connected>> + Send + 'a>> {
+        PlainConnector.connect(target, tcp)
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_an_old_generation_serves_no_further_request() -> Result {
+    let (running, connections) = counting().await?;
+    let connector = Arc::new(Renewed::default());
+    let client = Client::builder().connector(Arc::clone(&connector) as _).build();
+    let under_way = client.send_streaming(get(&running.url("/1"))?).await?;
+    client.send(get(&running.url("/2"))?).await?;
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+    connector.0.store(1, Ordering::Relaxed);
+    // What is under way is read to its end, and its connection then not used again.
+    assert_eq!(under_way.into_body().collect().await?.to_bytes(), "/1");
+    for _ in 0..3 {
+        client.send(get(&running.url("/3"))?).await?;
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 3);
+    running.stop().await?;
+    Ok(())
 }
 
 #[tokio::test]

@@ -159,6 +159,15 @@ impl HttpConnector for Connector {
             })
         })
     }
+
+    /// Changes with each change of our certificate or of the roots, so that connections made with
+    /// an old one serve no request after it.
+    fn generation(&self) -> u64 {
+        match &self.identity {
+            Identity::Own(certificates) => certificates.current().generation,
+            Identity::Anonymous(_) => 0,
+        }
+    }
 }
 
 /// What connections to one server share: tickets, and what was verified.

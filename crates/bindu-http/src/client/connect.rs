@@ -86,6 +86,12 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         target: &'a Target,
         tcp: TcpStream,
     ) -> Pin<Box<dyn Future<Output = io::Result<Connected>> + Send + 'a>>;
+
+    /// A number that changes when connections made before should serve no further requests, such
+    /// as when the client's certificate is another one. By default it never does.
+    fn generation(&self) -> u64 {
+        0
+    }
 }
 
 /// No handshake: HTTP in the clear, and no `https`.

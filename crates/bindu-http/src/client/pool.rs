@@ -65,6 +65,8 @@ pub(super) struct Lease {
     pub(super) extensions: Option<Arc<Extensions>>,
     key: Key,
     id: u64,
+    /// The connector's [generation](super::Connector::generation) when it was made.
+    generation: u64,
 }
 
 struct Idle {
@@ -93,9 +95,12 @@ impl Pool {
     }
 
     /// The connection that was used last, if one is still open.
-    pub(super) async fn take(&self, key: &Key) -> Option<Lease> {
+    pub(super) async fn take(&self, key: &Key, generation: u64) -> Option<Lease> {
         loop {
             let mut idle = self.pop(key)?;
+            if idle.lease.generation != generation {
+                continue;
+            }
             // The body was read to its end; at most the connection's task has yet to see it.
             if idle.lease.sender.ready().await.is_ok() {
                 return Some(idle.lease);
@@ -154,6 +159,7 @@ impl Pool {
         sender: Sender,
         connection: Connection,
         extensions: Extensions,
+        generation: u64,
     ) -> Lease {
         let pool = &shared.pool;
         let id = pool.next_id.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +190,7 @@ impl Pool {
         let mut tasks = lock(&pool.tasks);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(driving);
-        Lease { sender, extensions, key, id }
+        Lease { sender, extensions, key, id, generation }
     }
 }
 
