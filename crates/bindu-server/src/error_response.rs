@@ -328,6 +328,57 @@ mod tests {
         reason(&serde_json::from_str::<SendParams>(params).unwrap_err().to_string())
     }
 
+    /// What a refused caller is told: status, body, and how to authenticate.
+    async fn told(why: Denied) -> (u16, String, Option<String>) {
+        let response = denied(&why, &RequestId::NULL);
+        let status = response.status().as_u16();
+        let challenge = response.headers().get(header::WWW_AUTHENTICATE);
+        let challenge = challenge.map(|it| it.to_str().unwrap().to_owned());
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+        (status, String::from_utf8(body.to_bytes().to_vec()).unwrap(), challenge)
+    }
+
+    #[tokio::test]
+    async fn each_refusal_has_its_answer() {
+        let did: Box<str> = "did:bindu:a:b:1".into();
+        for (why, status, part) in [
+            (Denied::NoToken, 401, r#""code":-32009"#),
+            (Denied::NoCertificate, 401, r#""code":-32009"#),
+            (Denied::TokenInactive, 401, r#""code":-32010"#),
+            (Denied::TokenIncomplete("sub"), 401, r#""code":-32010"#),
+            (Denied::TokenAudience, 401, r#""code":-32010"#),
+            (Denied::TokenExpired, 401, r#""code":-32011"#),
+            (Denied::Unavailable, 503, r#""code":-32603"#),
+            (Denied::TooManyRefusals, 429, r#""code":-32010"#),
+            (Denied::SignatureMissing, 403, r#""reason":"missing_signature_headers""#),
+            (Denied::DidMismatch, 403, r#""reason":"did_mismatch""#),
+            (Denied::KeyUnavailable, 403, r#""reason":"public_key_unavailable""#),
+            (Denied::BodyTooLarge, 403, r#""reason":"payload_too_large""#),
+            (
+                Denied::SignatureInvalid { did, timestamp: 7 },
+                403,
+                r#""did":"did:bindu:a:b:1","timestamp":7,"reason":"invalid_signature""#,
+            ),
+            (Denied::NotAdmitted, 403, r#"{"error":"DID not admitted"}"#),
+            (
+                Denied::MissingPermissions(vec!["agent:write".into()]),
+                403,
+                r#""data":"Missing required permissions: ['agent:write']""#,
+            ),
+            (Denied::TrustTooLow, 403, r#""code":-32013"#),
+            (Denied::CertificateWithoutDid, 403, r#"{"error":{"code":403,"#),
+        ] {
+            let (found, body, challenge) = told(why.clone()).await;
+            assert_eq!(found, status, "{why:?}");
+            assert!(body.contains(part), "{why:?}: {body}");
+            assert_eq!(challenge.is_some(), status == 401, "{why:?}");
+        }
+        let (_, _, untried) = told(Denied::NoToken).await;
+        let (_, _, tried) = told(Denied::TokenInactive).await;
+        assert_eq!(untried.as_deref(), Some(r#"Bearer realm="agent""#));
+        assert_eq!(tried.as_deref(), Some(r#"Bearer error="invalid_token""#));
+    }
+
     #[test]
     fn a_complaint_names_the_member_and_echoes_nothing() {
         assert_eq!(complaint("{}"), "message: is required");

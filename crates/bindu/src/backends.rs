@@ -94,7 +94,7 @@ async fn open_storage(
     match resolved.storage {
         StorageBackend::Memory => Ok(Stored::alone(memory_store(settings))),
         #[cfg(feature = "sqlite")]
-        StorageBackend::Sqlite => Ok(Stored::alone(sqlite(settings, resolved, identity).await?)),
+        StorageBackend::Sqlite => sqlite(settings, resolved, identity).await,
         #[cfg(feature = "postgres")]
         StorageBackend::Postgres => postgres(settings, resolved, identity).await,
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
@@ -148,7 +148,7 @@ async fn sqlite(
     settings: &Settings,
     resolved: &Resolved,
     identity: &Identity,
-) -> Result<Arc<dyn Storage>, StartError> {
+) -> Result<Stored, StartError> {
     use bindu_sqlite::{SqliteConfig, SqliteStore, Synchronous, path_of_url};
 
     use crate::settings::SqliteSynchronous;
@@ -162,7 +162,9 @@ async fn sqlite(
         SqliteSynchronous::Normal => Synchronous::Normal,
     };
     let store = SqliteStore::open(config).await.map_err(|error| failed(WHAT, error))?;
-    Ok(Arc::new(store))
+    let store = Arc::new(store);
+    let replay = Some(Arc::clone(&store) as Arc<dyn ReplayGuard>);
+    Ok(Stored { storage: store, queue: None, replay })
 }
 
 #[cfg(feature = "postgres")]

@@ -25,15 +25,17 @@ const PINS: &str = "pins.json";
 /// it starts.
 ///
 /// ```no_run
+/// use std::sync::Arc;
 /// use std::time::Duration;
 ///
 /// use bindu::{Agent, AgentConfig, Peers, Reply, Turn, handler_fn};
 ///
 /// # fn main() -> Result<(), bindu::StartError> {
 /// let peers = Peers::default();
-/// let handler = handler_fn(peers.clone(), async |peers: &Peers, turn: Turn| {
+/// let handler = handler_fn(peers.clone(), async |peers: Arc<Peers>, turn: Turn| {
 ///     let painter = peers.call("https://painter.example.com", &turn)?;
-///     let painted = painter.send_and_wait(turn.text(), Duration::from_secs(60)).await?;
+///     let task = painter.send_task(turn.text()).await?;
+///     let painted = painter.wait(&task.id, Duration::from_secs(60)).await?;
 ///     Ok(Reply::text(format!("the painter says: {}", painted.status.state)))
 /// });
 /// let config = AgentConfig::new("ann@example.com", "customer");

@@ -283,15 +283,6 @@ fn what_this_build_lacks_stops_the_start() {
     let plain = AgentConfig::new("a", "b");
     for (variables, expected) in [
         (
-            [("AUTH__ENABLED", "true")],
-            "AUTH__ENABLED is on, but authentication needs the `hydra` feature, not in this build",
-        ),
-        (
-            [("MTLS__ENABLED", "1")],
-            "MTLS__ENABLED is on, but TLS with client certificates needs the `mtls` feature, \
-             not in this build",
-        ),
-        (
             [("GRPC__ENABLED", "1")],
             "GRPC__ENABLED is on, but the gRPC server needs the `grpc` feature, not in this build",
         ),
@@ -303,7 +294,6 @@ fn what_this_build_lacks_stops_the_start() {
         assert_eq!(resolved(&plain, &variables).expect_err("a refusal").to_string(), expected);
     }
     let mut config = plain;
-    config.auth = Some(AuthConfig { enabled: true, ..AuthConfig::default() });
     config.execution_cost = vec![ExecutionCost {
         amount: "1".into(),
         token: "USDC".into(),
@@ -312,7 +302,52 @@ fn what_this_build_lacks_stops_the_start() {
     }];
     let error = resolved(&config, &[]).expect_err("a refusal");
     let keys: Vec<&str> = error.problems().iter().map(Problem::key).collect();
-    assert_eq!(keys, ["'auth.enabled'", "'execution_cost'"]);
+    assert_eq!(keys, ["'execution_cost'"]);
+}
+
+#[test]
+fn locks_need_their_feature_and_what_they_are_made_with() -> Result<(), ConfigError> {
+    let plain = AgentConfig::new("a", "b");
+    let told = |config: &AgentConfig, variables: &[(&str, &str)]| match resolved(config, variables)
+    {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    let (hydra, mtls) = (cfg!(feature = "hydra"), cfg!(feature = "mtls"));
+    let said = told(&plain, &[("AUTH__ENABLED", "true")]);
+    assert_eq!(said.contains("authentication needs the `hydra` feature"), !hydra, "{said}");
+    let said = told(&plain, &[("AUTH__ENABLED", "true"), ("MTLS__ENABLED", "true")]);
+    assert_eq!(said.contains("TLS needs the `mtls` feature"), !mtls, "{said}");
+    let said = told(&plain, &[("MTLS__ENABLED", "true")]);
+    assert!(said.contains("so AUTH__ENABLED must be too"), "{said}");
+    let said = told(&plain, &[("MTLS__ENABLED", "true"), ("MTLS__CERT_FILE", "c")]);
+    assert!(said.contains("MTLS__KEY_FILE and MTLS__CA_FILE: set all three"), "{said}");
+    let said = told(&plain, &[("MTLS__ENABLED", "true"), ("MTLS__MODE", "off")]);
+    assert_eq!(said, "", "switched off");
+    let said = told(&plain, &[("AUTH__ENABLED", "true"), ("AUTH__PROVIDER", "auth0")]);
+    assert!(said.contains("Unknown authentication provider: 'auth0'"), "{said}");
+    let said = told(&plain, &[("AUTH__ENABLED", "true"), ("HYDRA__ADMIN_URL", "hydra")]);
+    assert!(said.contains("HYDRA__ADMIN_URL has no scheme"), "{said}");
+    let strict = [("AUTH__ENABLED", "true"), ("AUTH__SIGNATURE_MAX_AGE", "301")];
+    let refused = Settings::from_vars(strict).expect_err("a refusal").to_string();
+    assert!(refused.contains("must be at most 300 seconds"), "{refused}");
+    if !hydra {
+        return Ok(());
+    }
+    // What the developer wrote wins.
+    let mut config = plain;
+    config.auth = Some(AuthConfig {
+        enabled: true,
+        admin_url: Some("http://ours:4445/".into()),
+        ..AuthConfig::default()
+    });
+    let variables =
+        [("HYDRA__ADMIN_URL", "http://theirs:4445"), ("HYDRA__PUBLIC_URL", "http://theirs:4444/")];
+    let resolved = resolved(&config, &variables)?;
+    assert!(resolved.auth);
+    assert_eq!(resolved.hydra.admin_url, "http://ours:4445");
+    assert_eq!(resolved.hydra.public_url, "http://theirs:4444");
+    Ok(())
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Authenticator for Access {
 fn certificate(head: &Parts) -> Certificate<'_> {
     match head.extensions.get::<bindu_mtls::Peer>() {
         None => Certificate::Absent,
+        Some(peer) if peer.not_after() < SystemTime::now() => Certificate::Expired,
         Some(peer) => peer.did().map_or(Certificate::Nameless, |did| Certificate::Of(did.as_str())),
     }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod certificate;
 mod outage;
 mod registration;
+mod replay;
 
 use std::path::Path;
 use std::process::Command;
@@ -69,7 +70,7 @@ impl Own {
     pub(crate) async fn start() -> Result<Self> {
         let database = given("DATABASE_URL");
         // The servers are started by code that waits for them.
-        Ok(tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             let machine = Machine::this();
             let hydra = Server::hydra(&machine, &database)?;
             let public = hydra.public_url().ok_or("it is a Hydra")?;
@@ -83,7 +84,7 @@ impl Own {
             };
             Ok::<_, crate::caller::Error>(Self { hydra, ca, ground })
         })
-        .await??)
+        .await?
     }
 }
 

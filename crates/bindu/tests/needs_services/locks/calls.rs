@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bindu::client::{Client, ClientError, TokenSource};
+use bindu::client::{Client, ClientError};
 use bindu::{Peers, Reply, Turn};
 use bindu_did::key_dir::{self, Identity};
 use bindu_hydra::{Config, CredentialsFile, Hydra, Tokens};
@@ -183,8 +183,6 @@ async fn a_revoked_token_is_refused_once_it_is_asked_about_again() -> Result {
     let tokens = Tokens::new(hydra.clone(), credentials.clone());
     let token = tokens.token(&["agent:read", "agent:write"], None).await?;
     let fixed = bindu::client::Token::new(token.reveal());
-    fn is_source(_: &impl TokenSource) {}
-    is_source(&fixed);
     let client =
         Client::builder(agent.url()).identity(Arc::clone(&identity)).tokens(fixed).build()?;
     assert_eq!(ask(&client, "hello").await?, "hello");
