@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bindu_http::client::{self, Client, Tls};
-use bindu_hydra::{
-    Config, CredentialsFile, Hydra, HydraError, Outcome, Registration, Tokens, register,
-};
+use bindu_hydra::{Config, CredentialsFile, Hydra, HydraError, Registration, Tokens, register};
 #[cfg(feature = "client")]
 use futures_util::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
@@ -175,13 +173,7 @@ async fn enter(
     wanted: &Registration,
     file: &CredentialsFile,
 ) -> Result<Tokens, HydraError> {
+    // What had to be done, `bindu-hydra` logs.
     let registered = register(hydra, wanted, file, SystemTime::now()).await?;
-    match &registered.outcome {
-        Outcome::Created => tracing::info!(did = %wanted.did, "registered with Hydra"),
-        Outcome::Mended { fields } => {
-            tracing::info!(did = %wanted.did, ?fields, "the registration with Hydra was mended");
-        }
-        _ => tracing::debug!(did = %wanted.did, "registered with Hydra already"),
-    }
     Ok(Tokens::new(hydra.clone(), registered.credentials))
 }
