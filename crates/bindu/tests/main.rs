@@ -1,5 +1,7 @@
 //! Whole agents on free ports.
 
+#[cfg(feature = "hydra")]
+mod attacks;
 mod caller;
 mod drain;
 #[cfg(all(

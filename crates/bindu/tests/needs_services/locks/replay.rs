@@ -22,10 +22,8 @@ async fn what_one_replica_accepted_another_refuses() -> Result {
     let who = calling.identity();
     let file = CredentialsFile::at(caller.keys().join("oauth_credentials.json"));
     let credentials = file.load(who.did().as_str())?.ok_or("the caller is registered")?;
-    let hydra = Hydra::new(
-        &Config::new(ground.admin.parse()?, ground.public.parse()?),
-        Http::default(),
-    )?;
+    let hydra =
+        Hydra::new(&Config::new(ground.admin.parse()?, ground.public.parse()?), Http::default())?;
     let scopes = ["agent:read", "agent:write"];
     let token =
         hydra.token(&credentials.client_id, &credentials.client_secret, &scopes, None).await?;
@@ -54,22 +52,20 @@ async fn what_one_replica_accepted_another_refuses() -> Result {
             }
             Ok(http.send(request.body(Bytes::from(body))?).await?.status())
         };
-        let call = |method: &str, params: Value| {
-            json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
-        };
+        let call = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
 
-        let sent = call("message/send", message("once"));
-        assert_eq!(send(0, &sent, now).await?, StatusCode::OK, "{queue}");
+        let hello = call("message/send", message("once"));
+        assert_eq!(send(0, &hello, now).await?, StatusCode::OK, "{queue}");
         for at in [0, 1] {
-            assert_eq!(send(at, &sent, now).await?, StatusCode::FORBIDDEN, "{queue} {at}");
+            assert_eq!(send(at, &hello, now).await?, StatusCode::FORBIDDEN, "{queue} {at}");
         }
         // A poll may repeat its bytes, and a new signature makes a new request.
         let poll = call("tasks/list", json!({}));
         for at in [0, 1, 0] {
             assert_eq!(send(at, &poll, now).await?, StatusCode::OK, "{queue} {at}");
         }
-        assert_eq!(send(1, &sent, now - 1).await?, StatusCode::OK, "{queue}");
+        assert_eq!(send(1, &hello, now - 1).await?, StatusCode::OK, "{queue}");
         for replica in replicas {
             replica.stop(Duration::ZERO).await;
         }
