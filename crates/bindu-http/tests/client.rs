@@ -306,7 +306,7 @@ async fn a_peer_that_speaks_something_else_is_told_from_one_that_hangs_up() -> R
             let _ = tcp.read(&mut head).await?;
             tcp.write_all(greeting.as_bytes()).await?;
         }
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     });
     let client = Client::default();
     let error = client.send(get(&url)?).await.unwrap_err();
