@@ -5,6 +5,7 @@
 //! down slows down both. It measures and says what it saw; it never judges.
 
 mod agents;
+mod auth;
 mod cases;
 mod compare;
 mod connection;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+pub use self::auth::{AUTH_PARTS, AuthOptions, run_auth};
 pub(crate) use self::connection::{Connection, get, post};
 pub use self::machine::Machine;
 pub(crate) use self::machine::resident_bytes;

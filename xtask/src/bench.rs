@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast an agent is, beside what the machine could do.
 
+mod auth;
 mod storage;
 
 use crate::workspace::Workspace;
@@ -22,6 +23,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Part {
+    /// Measure agents that ask who calls, beside a bare server that verifies and signs.
+    Auth(auth::Args),
     /// Measure storage and queues, beside what their servers do by themselves.
     Storage(storage::Args),
 }
@@ -29,8 +32,10 @@ enum Part {
 /// Builds and runs the program; it measures and judges nothing, so it fails only if something could
 /// not be measured.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
-    if let Some(Part::Storage(args)) = &args.part {
-        return storage::run(workspace, args);
+    match &args.part {
+        Some(Part::Auth(args)) => return auth::run(workspace, args),
+        Some(Part::Storage(args)) => return storage::run(workspace, args),
+        None => {}
     }
     let seconds = args.seconds.to_string();
     let mut arguments = vec!["--seconds", seconds.as_str()];

@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
 const AUTHOR: &str = "bench@example.com";
+const NAME: &str = "bench";
 
 /// How much CPU the burning handler takes for each task.
 pub(super) const BURN: Duration = Duration::from_micros(200);
@@ -54,11 +55,24 @@ pub(super) async fn start_with(
     variables: &[(&str, &str)],
     store: Option<Arc<dyn Storage>>,
 ) -> anyhow::Result<(SocketAddr, Running)> {
-    let config = config("bench", "http://127.0.0.1:0");
+    start_as(identity()?, handler, variables, store).await
+}
+
+/// A new identity for an agent.
+pub(super) fn identity() -> anyhow::Result<Arc<Identity>> {
     let key = SigningKey::generate()?;
-    let id = agent_id(&config.author, &config.name);
-    let did = Did::for_agent(&config.author, &config.name, key.public_key().id())?;
-    let identity = Arc::new(Identity::new(key, &did, id, SystemTime::now()));
+    let did = Did::for_agent(AUTHOR, NAME, key.public_key().id())?;
+    Ok(Arc::new(Identity::new(key, &did, agent_id(AUTHOR, NAME), SystemTime::now())))
+}
+
+/// The same, with an identity that others know already.
+pub(super) async fn start_as(
+    identity: Arc<Identity>,
+    handler: impl Handler,
+    variables: &[(&str, &str)],
+    store: Option<Arc<dyn Storage>>,
+) -> anyhow::Result<(SocketAddr, Running)> {
+    let config = config(NAME, "http://127.0.0.1:0");
     let settings = Settings::from_vars(variables.iter().copied())?;
     let mut agent = Agent::builder(config, handler).settings(settings).identity(identity);
     if let Some(store) = store {

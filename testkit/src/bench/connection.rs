@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use memchr::memmem;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How much is read at once.
@@ -12,8 +12,8 @@ const READ: usize = 64 * 1024;
 
 /// A keep-alive connection that sends ready-made requests.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S = TcpStream> {
+    stream: S,
     /// What was read; the first `used` bytes belong to the answer before.
     buffer: Vec<u8>,
     used: usize,
@@ -47,12 +47,21 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(READ), used: 0 })
+        Ok(Self::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection that is open already.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::with_capacity(READ), used: 0 }
     }
 
     /// Sends some bytes, whole requests or not.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        // What TLS still holds back; nothing else does.
+        self.stream.flush().await
     }
 
     /// Sends a request and reads its answer.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bindu::protocol::AgentCard;
+use bindu_http::server::{Acceptor, PlainTcp};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Either, Full};
@@ -15,7 +16,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use ring::signature::Ed25519KeyPair;
+use ring::signature::{Ed25519KeyPair, UnparsedPublicKey};
 use tokio::net::TcpListener;
 
 use super::typed::{Answer, Call, GetParams, SendParams};
@@ -24,12 +25,21 @@ use super::typed::{Answer, Call, GetParams, SendParams};
 pub(super) enum Floor {
     /// Reads `message/send` and answers with a task; with a key, signs the text as well.
     Send { answer: Answer, key: Option<Ed25519KeyPair> },
+    /// The same, after it has verified a signature.
+    Locked { answer: Answer, key: Ed25519KeyPair, signed: Signed },
     /// Reads `tasks/get` and answers with a task.
     Get { answer: Answer },
     /// Writes a card.
     Card(Box<AgentCard>),
     /// Reads `message/stream` and writes so many events, a frame each.
     Stream { event: Bytes, events: usize },
+}
+
+/// A signature that is verified again and again.
+pub(super) struct Signed {
+    pub(super) by: UnparsedPublicKey<Vec<u8>>,
+    pub(super) text: Vec<u8>,
+    pub(super) signature: Vec<u8>,
 }
 
 /// What is answered when a request is not what the load generator sends.
@@ -39,19 +49,31 @@ type Reply = Response<Either<Full<Bytes>, Events>>;
 
 /// Starts a floor on a free port of the loopback address, on the present runtime.
 pub(super) async fn start(floor: Floor) -> std::io::Result<SocketAddr> {
+    start_behind(floor, PlainTcp).await
+}
+
+/// The same, behind TLS perhaps.
+pub(super) async fn start_behind(
+    floor: Floor,
+    acceptor: impl Acceptor,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let floor = Arc::new(floor);
+    let (floor, acceptor) = (Arc::new(floor), Arc::new(acceptor));
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((stream, remote)) = listener.accept().await {
             // A connection that fails shows at the other end of it.
             let _ = stream.set_nodelay(true);
-            let floor = Arc::clone(&floor);
+            let (floor, acceptor) = (Arc::clone(&floor), Arc::clone(&acceptor));
             let service = service_fn(move |request| {
                 let floor = Arc::clone(&floor);
                 async move { Ok::<_, Infallible>(floor.answer(request).await) }
             });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                let Ok(accepted) = acceptor.accept(stream, remote).await else { return };
+                let io = TokioIo::new(accepted.io);
+                let _ = http1::Builder::new().serve_connection(io, service).await;
+            });
         }
     });
     Ok(address)
@@ -62,6 +84,17 @@ impl Floor {
         let Ok(body) = request.into_body().collect().await else { return whole(NOT_MINE) };
         let body = body.to_bytes();
         match self {
+            Self::Locked { answer, key, signed } => {
+                match call::<SendParams>(&body, "message/send") {
+                    Some(call) if signed.by.verify(&signed.text, &signed.signature).is_ok() => {
+                        if let [part, ..] = call.params.message.parts.as_slice() {
+                            black_box(key.sign(part.text.as_bytes()));
+                        }
+                        json(&answer.to(call.id, call.params.message))
+                    }
+                    _ => whole(NOT_MINE),
+                }
+            }
             Self::Send { answer, key } => match call::<SendParams>(&body, "message/send") {
                 Some(call) if call.params.configuration.blocking => {
                     if let (Some(key), [part, ..]) = (key, call.params.message.parts.as_slice()) {

@@ -1,12 +1,14 @@
 //! Measures an agent beside what the machine could do; `cargo xtask bench` runs it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bindu_testkit::bench::{self, Child, Options, StorageOptions};
+use bindu_testkit::bench::{self, AuthOptions, Child, Options, StorageOptions};
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures an agent beside what the machine could do")]
@@ -29,8 +31,23 @@ enum Part {
     /// An echo agent that is measured from outside.
     #[command(hide = true)]
     Child { directory: PathBuf, port: u16 },
+    /// Measures agents that ask who calls, beside a bare server that verifies and signs.
+    Auth(Auth),
     /// Measures storage and queues beside what their servers do by themselves.
     Storage(Storage),
+}
+
+#[derive(Debug, clap::Args)]
+struct Auth {
+    /// How many seconds each rate is measured.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Only this part.
+    #[arg(long, value_parser = bench::AUTH_PARTS)]
+    only: Option<String>,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,17 +70,28 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.part {
         Some(Part::Child { directory, port }) => return bench::child(&Child { directory, port }),
+        Some(Part::Auth(auth)) => return measure_auth(auth),
         Some(Part::Storage(storage)) => return measure_storage(storage),
         None => {}
     }
     let options = Options { time: Duration::from_secs(args.seconds.max(1)), only: args.only };
     let report = bench::run(&options, |name| eprintln!("measuring {name} ..."))?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    print(&report, args.json)
+}
+
+fn print(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         println!("{report}");
     }
     Ok(())
+}
+
+fn measure_auth(args: Auth) -> anyhow::Result<()> {
+    let options = AuthOptions { time: Duration::from_secs(args.seconds.max(1)), only: args.only };
+    let report = bench::run_auth(&options, |name| eprintln!("measuring {name} ..."))?;
+    print(&report, args.json)
 }
 
 fn measure_storage(args: Storage) -> anyhow::Result<()> {
@@ -77,10 +105,5 @@ fn measure_storage(args: Storage) -> anyhow::Result<()> {
         programs,
     };
     let report = bench::run_storage(&options, |name| eprintln!("measuring {name} ..."))?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(())
+    print(&report, args.json)
 }
