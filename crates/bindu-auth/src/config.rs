@@ -68,7 +68,7 @@ pub struct Config {
     pub trust: BTreeMap<String, TrustLevel>,
     /// The trust that a JSON-RPC method needs; a method that is not named needs none.
     pub operations: BTreeMap<String, TrustLevel>,
-    /// Refused tokens from one address (one IPv6 network of 64 bits) in a row, after which only
+    /// Refused tokens from one address (one IPv6 network of 64 bits), after which only
     /// tokens that are known to be good are taken from it. One more is allowed each
     /// [`refusal_pause`](Self::refusal_pause).
     pub max_refusals: u32,

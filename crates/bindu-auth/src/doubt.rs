@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -50,8 +51,12 @@ impl Doubt {
     pub(crate) fn new(max: u32, pause: Duration) -> Self {
         // Quiet for as long as it takes to fill up, an address is as good as a new one.
         let full_after = pause.saturating_mul(max).max(Duration::from_secs(1));
-        let refusals =
-            Cache::builder().max_capacity(MAX_ADDRESSES).time_to_idle(full_after).build();
+        let refusals = Cache::builder()
+            .max_capacity(MAX_ADDRESSES)
+            // Not by frequency: a new address must have its ration too.
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(full_after)
+            .build();
         Self { refusals, asking: Semaphore::new(AT_ONCE), max, pause }
     }
 
@@ -60,7 +65,11 @@ impl Doubt {
     /// It counts as refused before the answer is there, so that many who ask together are not more
     /// than there may be; [`forgive`](Self::forgive) takes that back.
     pub(crate) async fn ask(&self, address: Option<IpAddr>) -> Option<SemaphorePermit<'_>> {
-        // The permit first: what was learned while waiting for it counts.
+        // Whoever is out of favour does not stand in the way of others.
+        if address.is_some_and(|address| !self.may_ask(address)) {
+            return None;
+        }
+        // The permit before the charge: what was learned while waiting for it counts.
         let permit = self.asking.acquire().await.ok()?;
         let is_left = address.is_none_or(|address| {
             let bucket = self.bucket(address);
@@ -79,6 +88,14 @@ impl Doubt {
         let bucket = self.bucket(address);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.left = bucket.left.saturating_add(1).min(self.max);
+    }
+
+    fn may_ask(&self, address: IpAddr) -> bool {
+        self.refusals.get(&network(address)).is_none_or(|bucket| {
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.fill(self.max, self.pause, Instant::now());
+            bucket.left > 0
+        })
     }
 
     fn bucket(&self, address: IpAddr) -> Arc<Mutex<Bucket>> {

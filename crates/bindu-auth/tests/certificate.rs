@@ -56,6 +56,26 @@ async fn where_the_certificate_alone_counts_it_names_the_caller() {
 }
 
 #[tokio::test]
+async fn a_certificate_alone_shows_no_key_that_a_did_could_be_a_fingerprint_of() {
+    let ann = Somebody::new("ann");
+    let config = Config { require_self_certified: true, ..Config::default() };
+    let proof = Proof::Certificate { scopes: Vec::new(), keys: None };
+    let policy = Policy::new(config, proof, Arc::new(MemoryReplayGuard::default()));
+    let headers = map(&[("authorization", "Bearer secret")]);
+    let head = Head {
+        is_get: false,
+        path: "/",
+        query: Some("token=secret"),
+        headers: &headers,
+        certificate: Certificate::Of(ann.did.as_str()),
+        remote: None,
+    };
+    assert!(!format!("{head:?}").contains("secret"));
+    let claim = policy.identify(&head, now()).await.unwrap().unwrap();
+    assert_eq!(claim.verify(BODY, now()).await.unwrap_err(), Denied::NotAdmitted);
+}
+
+#[tokio::test]
 async fn a_signature_beside_a_certificate_must_be_good() {
     let (door, ann, bob) = (Door::open().await, Somebody::new("ann"), Somebody::new("bob"));
     door.know(&ann, "unused");

@@ -150,13 +150,16 @@ async fn pinned_roots(
 /// A client for step-ca. A pinned root or a file vouches for it alone; else the system's
 /// roots do too, and those known so far.
 fn client(config: &Config, url: &Url, roots: Option<&str>) -> Result<Client, MtlsError> {
-    let also_native = matches!(config.roots, RootSource::Url(_));
+    let is_brought = !matches!(config.roots, RootSource::Url(_));
     if url.scheme() == "http" {
         return Ok(build(config, None));
     }
     let tls = match roots {
+        // A root that the operator brought makes verification possible, so nothing turns it off:
+        // who could pose as step-ca could add roots of his own.
+        Some(roots) if is_brought => Tls::with_roots(roots.as_bytes(), false),
         _ if !config.verify_ca => Ok(Tls::dangerously_unverified()),
-        Some(roots) => Tls::with_roots(roots.as_bytes(), also_native),
+        Some(roots) => Tls::with_roots(roots.as_bytes(), true),
         None => Tls::native_roots(),
     };
     let tls = tls.map_err(|error| MtlsError::Roots {

@@ -35,7 +35,8 @@ pub struct Config {
     /// trusting what the system trusts.
     pub roots: RootSource,
     /// Whether step-ca's own certificate is verified. Default true. False sends tokens to
-    /// whoever answers; pin the root instead ([`RootSource::Pinned`]).
+    /// whoever answers; pin the root instead ([`RootSource::Pinned`]). Matters for roots from a
+    /// URL alone: with a root of your own, or a pinned one, it is verified in any case.
     pub verify_ca: bool,
     /// How long one call to step-ca may take. Default 10 s.
     pub timeout: Duration,

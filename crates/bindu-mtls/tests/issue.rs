@@ -255,9 +255,12 @@ async fn roots_are_believed_for_a_reason_only() -> Result {
     // A file, which may be of another authority: then step-ca is not believed.
     let file = directory.path().join("root.crt");
     fs::write(&file, other.root_pem())?;
-    let refused = open(with(RootSource::File(file.clone()))).await?.unwrap_err();
-    assert!(matches!(refused, MtlsError::Unavailable { .. }), "{refused}");
-    assert!(ca.state().signed.is_empty(), "no token was sent");
+    for verify_ca in [true, false] {
+        let config = Config { verify_ca, ..with(RootSource::File(file.clone())) };
+        let refused = open(config).await?.unwrap_err();
+        assert!(matches!(refused, MtlsError::Unavailable { .. }), "{refused}");
+        assert!(ca.state().signed.is_empty(), "no token was sent");
+    }
     fs::write(&file, ca.authority().root_pem())?;
     open(with(RootSource::File(file))).await??;
     Ok(())

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::backends::Backends;
 use crate::config::{AgentConfig, ConfigError, Resolved, SkillSource};
 use crate::door::{Ground, Serving};
-use crate::locks::{Kept, Locks};
+use crate::locks::Locks;
 #[cfg(feature = "client")]
 use crate::peers::Peers;
 use crate::settings::{OnCrash, Settings};
@@ -91,7 +91,8 @@ impl Agent {
         self
     }
 
-    /// Keeps tasks in a store of the caller's choice.
+    /// Keeps tasks in a store of the caller's choice. Signatures that were accepted are then
+    /// remembered by this process alone, unless the queue is in Redis.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = Some(storage);
@@ -190,6 +191,11 @@ impl Agent {
             base: &self.base,
         };
         let locks = Box::pin(Locks::make(&ground, &backends)).await?;
+        let url = locks.url(&ground);
+        #[cfg(feature = "client")]
+        if let Some(peers) = &self.peers {
+            peers.fill(&ground, &locks)?;
+        }
         let Backends { storage, scheduler, .. } = backends;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self.config.capabilities.push_notifications.then(|| {
@@ -230,11 +236,7 @@ impl Agent {
         let shutdown = Shutdown::new();
         let serving =
             Serving { service: service.clone(), card, metrics, shutdown: shutdown.clone() };
-        let (locks, serving) = locks.serve(&ground, server, serving);
-        #[cfg(feature = "client")]
-        if let Some(peers) = &self.peers {
-            peers.fill(&ground, &locks)?;
-        }
+        let serving = locks.serve(&ground, server, serving);
         tracing::info!(agent = %self.config.name, did = %identity.did(), %url, listen = %local, "ready");
         Ok(Running {
             tasks,
@@ -248,7 +250,6 @@ impl Agent {
             local,
             url,
             drain: settings.worker.drain,
-            _locks: locks,
         })
     }
 }
@@ -269,7 +270,6 @@ pub struct Running {
     local: SocketAddr,
     url: String,
     drain: Duration,
-    _locks: Kept,
 }
 
 impl Running {

@@ -32,8 +32,6 @@ pub(crate) struct Locks {
     /// The certificate that the agent serves with; `None` for one that serves in the clear.
     #[cfg(feature = "mtls")]
     certificates: Option<bindu_mtls::Certificates>,
-    /// What secures connections to others.
-    connector: Option<Arc<dyn Connector>>,
     /// The agent's registration with Hydra, if it has one.
     membership: Option<Membership>,
 }
@@ -76,24 +74,50 @@ impl Locks {
         if authenticator.is_some() && !settings.auth.require_permissions {
             warn!("AUTH__REQUIRE_PERMISSIONS is off: any token may call any method");
         }
-        #[cfg(feature = "mtls")]
-        let own = certificates.clone().map(bindu_mtls::Connector::new);
-        #[cfg(feature = "mtls")]
-        let connector = own.map(|own| Arc::new(own) as Arc<dyn Connector>).or_else(public_roots);
-        #[cfg(not(feature = "mtls"))]
-        let connector = public_roots();
         Ok(Self {
             authenticator,
             #[cfg(feature = "mtls")]
             certificates,
-            connector,
             membership,
         })
     }
 
-    /// What secures connections to others.
+    /// What secures connections to receivers of webhooks: the system's roots and the name of the
+    /// host. The agent's own certificate is not for addresses that strangers chose.
+    #[expect(clippy::unused_self, reason = "an agent without locks has none")]
     pub(crate) fn connector(&self) -> Option<Arc<dyn Connector>> {
-        self.connector.clone()
+        match Tls::native_roots() {
+            Ok(tls) => Some(Arc::new(tls)),
+            Err(error) => {
+                warn!(%error, "https webhooks cannot be called");
+                None
+            }
+        }
+    }
+
+    /// What the agent calls others with, beside its key.
+    #[cfg(feature = "client")]
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        self.membership.clone()
+    }
+
+    /// The agent's certificate, to call others with.
+    #[cfg(all(feature = "client", feature = "mtls"))]
+    pub(crate) fn certificates(&self) -> Option<bindu_mtls::Certificates> {
+        self.certificates.clone()
+    }
+
+    /// The address that the card advertises: without TLS if there is none after all.
+    #[cfg_attr(not(feature = "mtls"), expect(clippy::unused_self, reason = "no certificate"))]
+    pub(crate) fn url(&self, ground: &Ground<'_>) -> String {
+        #[cfg(feature = "mtls")]
+        if self.certificates.is_none()
+            && ground.settings.mtls.is_on()
+            && let Some(rest) = ground.url.strip_prefix("https://")
+        {
+            return format!("http://{rest}");
+        }
+        ground.url.to_owned()
     }
 
     /// What the card says of them.
@@ -128,72 +152,34 @@ impl Locks {
         }
     }
 
-    /// Serves behind them.
+    /// Serves behind them. They are looked after for as long as the server runs.
     #[cfg_attr(not(feature = "mtls"), expect(unused_variables, reason = "nothing is renewed"))]
     pub(crate) fn serve(
         self,
         ground: &Ground<'_>,
         server: Server,
         serving: Serving,
-    ) -> (Kept, JoinHandle<()>) {
-        let is_locked = self.authenticator.is_some();
+    ) -> JoinHandle<()> {
+        let Self { membership, .. } = &self;
+        let membership = membership.clone();
         #[cfg(feature = "mtls")]
-        let (tls, certificates) = match self.certificates {
-            Some(certificates) => {
-                let tls = tls::Kept::begin(certificates.clone(), ground.settings, &serving);
-                (Some(tls), Some(certificates))
-            }
-            None => (None, None),
-        };
-        #[cfg(feature = "mtls")]
-        let acceptor = tls.as_ref().map(tls::Kept::acceptor);
-        let kept = Kept {
-            #[cfg(feature = "mtls")]
-            certificates,
-            #[cfg(feature = "mtls")]
-            _tls: tls,
-            membership: self.membership,
-        };
-        #[cfg(feature = "mtls")]
-        if let Some(acceptor) = acceptor {
-            let server = server.with_acceptor(acceptor);
+        if let Some(certificates) = self.certificates {
+            let tls = tls::Kept::begin(certificates, ground.settings, &serving);
+            let server = server.with_acceptor(tls.acceptor());
             let Serving { service, shutdown, .. } = serving;
-            let serving = tokio::spawn(async move {
+            return tokio::spawn(async move {
+                let _kept = (membership, tls);
                 server.serve(service, shutdown).await;
             });
-            return (kept, serving);
         }
-        if !is_locked {
+        if self.authenticator.is_none() {
             // Nobody asks who is at the other end.
-            return (kept, serving.openly(server));
+            return serving.openly(server);
         }
         let Serving { service, shutdown, .. } = serving;
-        let serving = tokio::spawn(async move {
+        tokio::spawn(async move {
+            let _kept = membership;
             server.serve(service, shutdown).await;
-        });
-        (kept, serving)
-    }
-}
-
-/// Locks in use. Dropped, nothing looks after them any more.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    #[cfg(feature = "mtls")]
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "peers alone ask for it"))]
-    pub(crate) certificates: Option<bindu_mtls::Certificates>,
-    #[cfg(feature = "mtls")]
-    _tls: Option<tls::Kept>,
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "kept going, and not asked"))]
-    pub(crate) membership: Option<Membership>,
-}
-
-/// Connections to whoever has a certificate that this system trusts.
-fn public_roots() -> Option<Arc<dyn Connector>> {
-    match Tls::native_roots() {
-        Ok(tls) => Some(Arc::new(tls)),
-        Err(error) => {
-            warn!(%error, "https addresses cannot be called");
-            None
-        }
+        })
     }
 }

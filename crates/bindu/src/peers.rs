@@ -10,7 +10,7 @@ use bindu_did::pins::Pins;
 
 use crate::StartError;
 use crate::door::Ground;
-use crate::locks::Kept;
+use crate::locks::Locks;
 
 /// Agents whose clients are kept.
 const MOST: usize = 1_000;
@@ -125,9 +125,8 @@ impl Peers {
     }
 
     /// Gives the means. Of several agents that were started with the same, the first gives them.
-    pub(crate) fn fill(&self, ground: &Ground<'_>, locks: &Kept) -> Result<(), StartError> {
-        #[cfg(not(feature = "hydra"))]
-        let Kept = locks;
+    #[cfg_attr(not(feature = "hydra"), expect(unused_variables, reason = "there are no locks"))]
+    pub(crate) fn fill(&self, ground: &Ground<'_>, locks: &Locks) -> Result<(), StartError> {
         let file = ground.base.join(&ground.settings.did.pki_dir).join(PINS);
         let config = bindu_did::pins::Config { file: Some(file), ..Default::default() };
         let pins = Pins::open(config).map_err(|error| StartError::Backend {
@@ -139,9 +138,9 @@ impl Peers {
             pins: Arc::new(pins),
             require_self_certified: ground.settings.auth.require_self_certified,
             #[cfg(feature = "hydra")]
-            membership: locks.membership.clone(),
+            membership: locks.membership(),
             #[cfg(feature = "mtls")]
-            certificates: locks.certificates.clone(),
+            certificates: locks.certificates(),
         };
         if self.0.means.set(means).is_err() {
             tracing::warn!("these peers are another agent's already, and stay it");

@@ -98,7 +98,8 @@ impl Client {
         let prefix =
             if below { url.path().trim_end_matches('/').to_owned() } else { String::new() };
         url.set_path(&format!("{prefix}{path}"));
-        // Whoever this is gets neither token nor signature as long as we do not know them.
+        // Whoever this is gets neither token nor signature as long as we do not know them, unless
+        // the card itself is hidden and nobody in particular is expected.
         let mut response =
             self.exchange(Method::GET, &url, None, Replay::Safe, Bears::Nothing).await?;
         let hidden = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);

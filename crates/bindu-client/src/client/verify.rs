@@ -23,7 +23,8 @@ impl Client {
     ///
     /// Read once, and again after 5 minutes. A client with an identity, with tokens or with
     /// expectations of its own looks before its first call, and neither token nor signature
-    /// goes out until then; for any other this is the call to make.
+    /// goes out until then; for any other this is the call to make. One exception: where the card
+    /// itself answers 401 or 403, and no DID is expected, it is asked for again with both.
     ///
     /// A DID that is a fingerprint of its key proves it by itself; for any other the key is
     /// pinned at the first meeting: see [`ClientBuilder::pins`](crate::ClientBuilder::pins).

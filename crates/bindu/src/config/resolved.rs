@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use bindu_protocol::{TrustLevel, method};
 use url::Url;
 
 use super::{
@@ -48,6 +49,8 @@ pub struct Resolved {
     pub auth: bool,
     /// Hydra, which knows about tokens, and with which the agent registers.
     pub hydra: HydraSettings,
+    /// The trust that a method needs, by method.
+    pub operations: BTreeMap<String, TrustLevel>,
     /// Where changes are posted for tasks without a webhook of their own.
     pub webhook: Option<GlobalWebhook>,
     /// Whether and how traces are reported.
@@ -106,6 +109,7 @@ impl Resolved {
         }
         let (auth, hydra) = auth(config, settings, &mut problems);
         tls(auth, settings, &mut problems, &mut warnings);
+        let operations = operations(config, &mut problems);
         absent(config, settings, &mut problems, &mut warnings);
         let webhook = webhook(config, settings, &mut problems);
         let telemetry = telemetry(config, settings, &mut problems, &mut warnings);
@@ -140,6 +144,7 @@ impl Resolved {
             redis_url,
             auth,
             hydra,
+            operations,
             webhook,
             telemetry,
             key_password,
@@ -275,6 +280,25 @@ fn auth(
     (true, hydra)
 }
 
+/// The trust that methods need, as the configuration's `agent_trust` has it.
+fn operations(config: &AgentConfig, problems: &mut Vec<Problem>) -> BTreeMap<String, TrustLevel> {
+    const KEY: &str = "'agent_trust.allowed_operations'";
+    let trust = config.agent_trust.as_ref();
+    let told = trust.and_then(|it| it.get("allowed_operations").or(it.get("allowedOperations")));
+    let Some(told) = told else { return BTreeMap::new() };
+    let Ok(operations) = serde_json::from_value::<BTreeMap<String, TrustLevel>>(told.clone())
+    else {
+        let message = "must be an object of trust levels by method, such as \
+                       {\"tasks/cancel\": \"operator\"}";
+        problems.push(Problem::new(KEY, message));
+        return BTreeMap::new();
+    };
+    for name in operations.keys().filter(|name| !method::ALL.contains(&name.as_str())) {
+        problems.push(Problem::new(KEY, format!("names {name:?}, which is no method")));
+    }
+    operations
+}
+
 /// What TLS needs besides.
 fn tls(auth: bool, settings: &Settings, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
     let mtls = &settings.mtls;
@@ -298,9 +322,20 @@ fn tls(auth: bool, settings: &Settings, problems: &mut Vec<Problem>, warnings: &
             problems.push(Problem::new("MTLS__CERT_FILE", message));
         }
     }
+    if !auth && settings.auth.require_self_certified {
+        let message = "is on, but without AUTH__ENABLED nobody knows the keys of callers";
+        problems.push(Problem::new("AUTH__REQUIRE_SELF_CERTIFIED", message));
+    }
     if mtls.cert_file.is_none() && auth && !settings.hydra.auto_register_agents {
         let message = "is off, but a certificate by step-ca needs the agent to be registered";
         problems.push(Problem::new("HYDRA__AUTO_REGISTER_AGENTS", message));
+    }
+    if !mtls.verify_server_cert {
+        warnings.push(
+            "MTLS__VERIFY_SERVER_CERT=false has no effect: agents are recognised by the DID in \
+             their certificate, which needs no host name, and is always checked"
+                .to_owned(),
+        );
     }
     if !auth && mtls.mode == MtlsMode::Hybrid && !mtls.require_client_cert {
         warnings.push(

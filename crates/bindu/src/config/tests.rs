@@ -328,6 +328,20 @@ fn locks_need_their_feature_and_what_they_are_made_with() -> Result<(), ConfigEr
     assert!(said.contains("Unknown authentication provider: 'auth0'"), "{said}");
     let said = told(&plain, &[("AUTH__ENABLED", "true"), ("HYDRA__ADMIN_URL", "hydra")]);
     assert!(said.contains("HYDRA__ADMIN_URL has no scheme"), "{said}");
+    let mut misspelt = plain.clone();
+    for (level, expected) in [
+        (json!({ "tasks/cancel": "operater" }), "must be an object of trust levels"),
+        (json!({ "tasks/cancle": "operator" }), "which is no method"),
+        (json!({ "tasks/cancel": "operator" }), ""),
+    ] {
+        let serde_json::Value::Object(trust) = json!({ "allowed_operations": level }) else {
+            panic!()
+        };
+        misspelt.agent_trust = Some(trust);
+        let said = told(&misspelt, &[]);
+        assert_eq!(said.is_empty(), expected.is_empty(), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
     let strict = [("AUTH__ENABLED", "true"), ("AUTH__SIGNATURE_MAX_AGE", "301")];
     let refused = Settings::from_vars(strict).expect_err("a refusal").to_string();
     assert!(refused.contains("must be at most 300 seconds"), "{refused}");

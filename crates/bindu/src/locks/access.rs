@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bindu_auth::{Certificate, Claim, Config, Grant, Head, Policy};
 use bindu_http::server::RemoteAddr;
-use bindu_protocol::{Caller, Denied, TrustLevel};
+use bindu_protocol::{Caller, Denied};
 use bindu_server::Authenticator;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -23,11 +23,6 @@ pub(super) fn config(ground: &Ground<'_>) -> Config {
         table.extend(auth.permissions.clone());
         table
     });
-    let operations = ground.config.agent_trust.as_ref().and_then(|trust| {
-        let operations = trust.get("allowedOperations").or(trust.get("allowed_operations"))?;
-        serde_json::from_value::<std::collections::BTreeMap<String, TrustLevel>>(operations.clone())
-            .ok()
-    });
     Config {
         public_paths: auth.public_endpoints.clone().unwrap_or(defaults.public_paths),
         permissions,
@@ -42,7 +37,7 @@ pub(super) fn config(ground: &Ground<'_>) -> Config {
         max_skew: auth.signature_max_skew,
         replay_protection: auth.replay_protection,
         trust: auth.trust.clone(),
-        operations: operations.unwrap_or_default(),
+        operations: ground.resolved.operations.clone(),
         ..Config::default()
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn connect(ground: &Ground<'_>) -> Result<Hydra, StartError> {
 /// The agent among Hydra's clients.
 ///
 /// An agent that Hydra does not answer at its start goes without, and is registered as soon as
-/// Hydra is back: it can be called meanwhile by nobody anyway.
+/// Hydra is back. Until then it calls nobody, and lets in whom its certificates alone let in.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership {
     #[cfg_attr(
@@ -108,13 +108,25 @@ impl Membership {
                                 return;
                             }
                             Err(error) => {
+                                let is_final = !matches!(error, HydraError::Unavailable { .. });
                                 let error = &error as &dyn Error;
+                                if is_final {
+                                    tracing::error!(error, "the agent cannot be registered");
+                                    return;
+                                }
                                 tracing::warn!(error, "the agent is not registered yet");
                             }
                         }
                     }
                 };
                 Some(Arc::new(AbortOnDropHandle::new(tokio::spawn(entering))))
+            }
+            Err(error @ HydraError::ForeignKey { .. }) => {
+                let hint = format!(
+                    "{error}; if the agent's key was changed on purpose, start it once with \
+                     HYDRA__ALLOW_KEY_ROTATION=true"
+                );
+                return Err(failed(WHAT)(hint.into()));
             }
             Err(error) => return Err(failed(WHAT)(error.into())),
         };

@@ -36,17 +36,13 @@ impl Locks {
         builder.dangerously_open()
     }
 
+    #[expect(clippy::unused_self, reason = "locks change it where there are some")]
+    pub(crate) fn url(&self, ground: &Ground<'_>) -> String {
+        ground.url.to_owned()
+    }
+
     #[expect(clippy::unused_self, reason = "locks are put on where there are some")]
-    pub(crate) fn serve(
-        self,
-        _: &Ground<'_>,
-        server: Server,
-        serving: Serving,
-    ) -> (Kept, JoinHandle<()>) {
-        (Kept, serving.openly(server))
+    pub(crate) fn serve(self, _: &Ground<'_>, server: Server, serving: Serving) -> JoinHandle<()> {
+        serving.openly(server)
     }
 }
-
-/// Nothing.
-#[derive(Debug)]
-pub(crate) struct Kept;

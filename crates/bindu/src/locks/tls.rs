@@ -9,7 +9,7 @@ use std::time::Duration;
 use bindu_auth::Proof;
 use bindu_did::Did;
 use bindu_http::BoxError;
-use bindu_hydra::{Keys, Tokens};
+use bindu_hydra::Keys;
 use bindu_mtls::{Acceptor, Certificates, ClientCert, Config, PeerIdentity, PeerRules, RootSource};
 use bindu_protocol::AgentCard;
 use bindu_server::{AgentServer, Metrics};
@@ -36,36 +36,29 @@ pub(super) async fn certificates(
     if !mtls.is_on() {
         return Ok(None);
     }
-    let opened = open(ground, membership).await;
-    match opened {
+    let config = config(ground)?;
+    if mtls.cert_file.is_some() {
+        return Certificates::from_files(config).await.map(Some).map_err(failed);
+    }
+    let (membership, audience) = (membership.cloned(), mtls.oidc_audience.clone());
+    let ask = move || token(membership.clone(), audience.clone());
+    match Certificates::open(config, ask).await {
         Ok(certificates) => Ok(Some(certificates)),
-        Err(error) if mtls.allow_plaintext_fallback && mtls.cert_file.is_none() => {
+        // What another start would not mend either stops this one.
+        Err(error) if mtls.allow_plaintext_fallback && error.is_retryable() => {
             let error = &error as &dyn Error;
             tracing::error!(error, "there is no certificate: the agent serves WITHOUT TLS");
             Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(failed(error)),
     }
 }
 
-async fn open(
-    ground: &Ground<'_>,
-    membership: Option<&Membership>,
-) -> Result<Certificates, StartError> {
-    let config = config(ground)?;
-    if ground.settings.mtls.cert_file.is_some() {
-        return Certificates::from_files(config).await.map_err(failed);
-    }
-    let tokens = membership.and_then(Membership::tokens).ok_or_else(|| {
-        failed("the agent is not registered with Hydra, whose token step-ca asks for")
-    })?;
-    let audience = ground.settings.mtls.oidc_audience.clone();
-    let ask = move || token(tokens.clone(), audience.clone());
-    Certificates::open(config, ask).await.map_err(failed)
-}
-
-/// A token for step-ca, which takes each one once.
-async fn token(tokens: Tokens, audience: String) -> Result<String, BoxError> {
+/// A token for step-ca, which takes each one once. Asked for only when a certificate is needed: one
+/// on disk that has long enough to live needs neither step-ca nor Hydra.
+async fn token(membership: Option<Membership>, audience: String) -> Result<String, BoxError> {
+    let tokens = membership.and_then(|it| it.tokens());
+    let tokens = tokens.ok_or("the agent is not registered with Hydra, whose token it needs")?;
     let token = tokens.one_time_token(&["openid"], Some(&audience)).await?;
     Ok(token.reveal().to_owned())
 }
@@ -85,12 +78,6 @@ fn config(ground: &Ground<'_>) -> Result<Config, StartError> {
         },
         ..PeerRules::default()
     };
-    if !mtls.verify_server_cert {
-        return Err(failed(
-            "MTLS__VERIFY_SERVER_CERT=false is not supported: certificates of agents are checked \
-             by their DID, which needs no host name",
-        ));
-    }
     if let (Some(cert), Some(key), Some(ca)) = (&mtls.cert_file, &mtls.key_file, &mtls.ca_file) {
         // Joined to an absolute path, the directory goes.
         let file = |file: &Path| base.join(file).to_string_lossy().into_owned();
@@ -156,7 +143,7 @@ impl Kept {
         settings: &Settings,
         serving: &Serving,
     ) -> Self {
-        // Where the certificate alone says who calls, open paths stay open to those without one.
+        // Required, TLS asks before there is a path: open ones are then closed to strangers too.
         let client_cert = if settings.mtls.require_client_cert {
             ClientCert::Required
         } else {

@@ -169,7 +169,8 @@ section! {
         pub oidc_audience: String = ["MTLS__OIDC_AUDIENCE"] default "step-ca" nonzero;
         /// The issuer in the names of certificates; if it is not set, `HYDRA__PUBLIC_URL`.
         pub oidc_issuer: Option<String> = ["MTLS__OIDC_ISSUER"] default "";
-        /// Whether the certificate of an agent that is called is checked.
+        /// Has no effect: the certificate of an agent that is called is always checked, by the DID in
+        /// it. The reference needs `false` here, for it looks for a host name.
         pub verify_server_cert: bool = ["MTLS__VERIFY_SERVER_CERT"] default "true";
         /// How the certificate of an agent that is called is recognised.
         pub peer_identity: PeerIdentity = ["MTLS__PEER_IDENTITY"] default "did";
