@@ -1,6 +1,6 @@
 //! Who the called agent is.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bindu_did::pins::{Pins, Trust};
@@ -72,6 +72,27 @@ impl Expectations {
     }
 }
 
-/// What is known of the agent, and since when. One look at a time.
+/// What is known of the agent. One look at a time, and only who knows nothing yet waits for it.
 #[derive(Debug, Default)]
-pub(crate) struct Known(pub(crate) Mutex<Option<(Instant, Option<Arc<Peer>>)>>);
+pub(crate) struct Known {
+    seen: RwLock<Option<Seen>>,
+    pub(crate) looking: Mutex<()>,
+}
+
+/// Who the agent was, and when that was looked at; `None` for an agent without a DID.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) since: Instant,
+    pub(crate) peer: Option<Arc<Peer>>,
+}
+
+impl Known {
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn now_seen(&self, peer: Option<Arc<Peer>>) {
+        let seen = Seen { since: Instant::now(), peer };
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    }
+}

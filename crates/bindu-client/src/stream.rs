@@ -216,7 +216,7 @@ impl Follow {
             };
             match step {
                 Step::Event(event) => {
-                    let checked = match self.client.key_of_artifacts().await {
+                    let checked = match self.client.key_of_artifacts() {
                         Some(key) => self.signatures.check(&event, &key),
                         None => Ok(()),
                     };

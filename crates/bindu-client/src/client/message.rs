@@ -26,7 +26,7 @@ impl Client {
         let params = params::send(self.dialect().await?, outgoing.params())?;
         let sent = self.call(method::MESSAGE_SEND, &params, self.shared.send_replay).await?;
         if let SendResult::Task(task) = &sent {
-            self.check(task).await?;
+            self.check(task)?;
         }
         Ok(sent)
     }

@@ -27,7 +27,7 @@ impl Client {
     /// if there is none, or it is another caller's; else [`ClientError`].
     pub async fn get(&self, id: &TaskId, history_length: Option<i64>) -> Result<Task, ClientError> {
         let params = params::task(self.dialect().await?, id, history_length);
-        self.checked(self.call(method::TASKS_GET, &params, Replay::Safe).await?).await
+        self.checked(self.call(method::TASKS_GET, &params, Replay::Safe).await?)
     }
 
     /// Waits until a task is over or waits for its caller. Asks again and again, less and
@@ -74,7 +74,7 @@ impl Client {
     /// [`ClientError::Rpc`] if the task is over already; else as [`get`](Self::get).
     pub async fn cancel(&self, id: &TaskId) -> Result<Task, ClientError> {
         let params = params::task(self.dialect().await?, id, None);
-        self.checked(self.call(method::TASKS_CANCEL, &params, Replay::Unsafe).await?).await
+        self.checked(self.call(method::TASKS_CANCEL, &params, Replay::Unsafe).await?)
     }
 
     /// The caller's tasks (Bindu; plain A2A 0.3 has no such method).
@@ -86,7 +86,7 @@ impl Client {
         let params = params::list(filter);
         let tasks: Vec<Task> = self.call(method::TASKS_LIST, &params, Replay::Safe).await?;
         for task in &tasks {
-            self.check(task).await?;
+            self.check(task)?;
         }
         Ok(tasks)
     }

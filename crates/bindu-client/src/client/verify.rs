@@ -7,14 +7,13 @@ use bindu_did::{Did, DidDocument, PublicKey};
 use bindu_http::client::Replay;
 use bindu_protocol::Task;
 use http::{Method, StatusCode};
-use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::Client;
 use super::discover::MAX_CARD_BYTES;
 use super::transport::{Bears, status_error};
 use crate::artifacts::check_task;
-use crate::peer::{KNOWN_FOR, Peer};
+use crate::peer::{KNOWN_FOR, Peer, Seen};
 use crate::{ClientError, Outgoing};
 
 impl Client {
@@ -34,23 +33,37 @@ impl Client {
     /// [`ClientError::Untrusted`] and [`ClientError::Pin`] if the agent is not who it should
     /// be; else what came instead of card or document.
     pub async fn peer(&self) -> Result<Option<Peer>, ClientError> {
-        let mut known = self.shared.known.0.lock().await;
-        if let Some((since, peer)) = &*known
-            && since.elapsed() < KNOWN_FOR
-        {
-            return Ok(peer.as_deref().cloned());
-        }
-        let peer = match self.look().await {
-            Ok(peer) => peer.map(Arc::new),
-            // What was known does not become wrong because the agent is busy.
-            Err(error) if error.is_retryable() && known.is_some() => {
-                tracing::debug!(url = %self.shared.base, %error, "keeping the key that is known");
-                return Ok(known.as_ref().and_then(|(_, peer)| peer.as_deref().cloned()));
-            }
-            Err(error) => return Err(error),
+        let known = &self.shared.known;
+        let told = |seen: Option<Seen>| seen.and_then(|seen| seen.peer.as_deref().cloned());
+        let is_fresh = |seen: &Option<Seen>| {
+            seen.as_ref().is_some_and(|seen| seen.since.elapsed() < KNOWN_FOR)
         };
-        *known = Some((Instant::now(), peer.clone()));
-        Ok(peer.as_deref().cloned())
+        let before = known.seen();
+        if is_fresh(&before) {
+            return Ok(told(before));
+        }
+        let _looking = match (known.looking.try_lock(), &before) {
+            (Ok(looking), _) => looking,
+            // Another call looks; what was known serves until it knows better.
+            (Err(_), Some(_)) => return Ok(told(before)),
+            (Err(_), None) => known.looking.lock().await,
+        };
+        let before = known.seen();
+        if is_fresh(&before) {
+            return Ok(told(before));
+        }
+        match self.look().await {
+            Ok(peer) => {
+                known.now_seen(peer.map(Arc::new));
+                Ok(told(known.seen()))
+            }
+            // What was known does not become wrong because the agent is busy.
+            Err(error) if error.is_retryable() && before.is_some() => {
+                tracing::debug!(url = %self.shared.base, %error, "keeping the key that is known");
+                Ok(told(before))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks at the agent if this client is to know whom it calls.
@@ -62,22 +75,21 @@ impl Client {
     }
 
     /// The key that signatures in answers are checked with, if they are.
-    pub(crate) async fn key_of_artifacts(&self) -> Option<PublicKey> {
+    pub(crate) fn key_of_artifacts(&self) -> Option<PublicKey> {
         if self.shared.expected.verify_artifacts == Some(false) {
             return None;
         }
-        let known = self.shared.known.0.lock().await;
-        known.as_ref().and_then(|(_, peer)| peer.as_ref()).map(|peer| peer.key)
+        self.shared.known.seen()?.peer.map(|peer| peer.key)
     }
 
     /// The task, if all its signatures are good.
-    pub(super) async fn checked(&self, task: Task) -> Result<Task, ClientError> {
-        self.check(&task).await?;
+    pub(super) fn checked(&self, task: Task) -> Result<Task, ClientError> {
+        self.check(&task)?;
         Ok(task)
     }
 
-    pub(super) async fn check(&self, task: &Task) -> Result<(), ClientError> {
-        match self.key_of_artifacts().await {
+    pub(super) fn check(&self, task: &Task) -> Result<(), ClientError> {
+        match self.key_of_artifacts() {
             Some(key) => check_task(task, &key),
             None => Ok(()),
         }
