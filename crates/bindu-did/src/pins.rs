@@ -180,6 +180,7 @@ impl Pins {
             return Err(PinError::Full { did: did.clone(), max: self.config.max });
         }
         if let Some(path) = &self.config.file {
+            files::create_dir(directory(path))?;
             let _lock = files::lock(directory(path))?;
             // Another process may have met the peer meanwhile.
             let mut kept = read(path)?;
@@ -229,6 +230,7 @@ impl Pins {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = known.contains_key(did);
         if let Some(path) = &self.config.file {
+            files::create_dir(directory(path))?;
             let _lock = files::lock(directory(path))?;
             let mut kept = read(path)?;
             if kept.remove(did).is_some() {

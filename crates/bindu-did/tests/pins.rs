@@ -145,3 +145,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_directory_of_the_file_is_made_when_there_is_something_to_keep() -> Result<(), Box<dyn Error>>
+{
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("not/there/pins.json");
+    let pins = kept_in(file.clone())?;
+    assert!(!file.parent().ok_or("it has one")?.exists(), "nothing is met yet");
+    assert_eq!(pins.check(&asserted("echo"), &key(1))?, Trust::FirstUse);
+    assert_eq!(kept_in(file)?.check(&asserted("echo"), &key(1))?, Trust::Pinned);
+    Ok(())
+}

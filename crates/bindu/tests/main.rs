@@ -12,6 +12,8 @@ mod drain;
     feature = "sqlite"
 ))]
 mod needs_services;
+#[cfg(feature = "client")]
+mod peers;
 mod start;
 mod stream;
 mod together;
