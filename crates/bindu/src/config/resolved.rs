@@ -373,6 +373,13 @@ fn absent(
     if !config.execution_cost.is_empty() {
         refuse("'execution_cost'", "payment", "x402");
     }
+    if !config.private_skills.is_empty() || !config.allowed_dids.is_empty() {
+        warnings.push(
+            "'private_skills' and 'allowed_dids' are set, but this build has no private card: \
+             nobody sees those skills"
+                .to_owned(),
+        );
+    }
     let sentry = match &config.sentry {
         Some(sentry) => sentry.0.get("enabled").is_some_and(|it| it.as_bool() == Some(true)),
         None => settings.switches.sentry,

@@ -36,6 +36,8 @@ pub(super) fn config(ground: &Ground<'_>) -> Config {
         max_age: auth.signature_max_age,
         max_skew: auth.signature_max_skew,
         replay_protection: auth.replay_protection,
+        max_refusals: auth.max_refusals,
+        refusal_pause: auth.refusal_pause,
         trust: auth.trust.clone(),
         operations: ground.resolved.operations.clone(),
         ..Config::default()

@@ -75,6 +75,11 @@ section! {
         pub signature_max_skew: Duration = ["AUTH__SIGNATURE_MAX_SKEW"] default "300";
         /// Whether the signature of a request that changes something is taken once only.
         pub replay_protection: bool = ["AUTH__REPLAY_PROTECTION"] default "true";
+        /// Tokens that turn out to be no good which one address may show (one IPv6 network of 64 bits)
+        /// before only known ones are taken from it. Higher where a proxy hides who calls.
+        pub max_refusals: u32 = ["AUTH__MAX_REFUSALS"] default "100" nonzero;
+        /// After so long it may show one more.
+        pub refusal_pause: Duration = ["AUTH__REFUSAL_PAUSE"] default "200ms" nonzero;
         /// How far callers are trusted, by DID; all others are guests.
         pub trust: BTreeMap<String, TrustLevel> = ["AUTH__TRUST"] default "{}";
     }
