@@ -216,7 +216,7 @@ impl Policy {
         token: &'t Introspection,
         now: SystemTime,
     ) -> Result<&'t str, Denied> {
-        if !token.active || token.token_use.as_deref().is_some_and(|kind| kind != "access_token") {
+        if !token.is_access_token() {
             return Err(Denied::TokenInactive);
         }
         let subject = token.sub.as_deref().filter(|sub| !sub.is_empty());

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::anybody;
 use crate::trust::read_certificates;
 use crate::{Config, Fingerprint, MtlsError, RootSource};
 
@@ -120,7 +119,7 @@ async fn pinned_roots(
     config: &Config,
     pin: Fingerprint,
 ) -> Result<Vec<CertificateDer<'static>>, MtlsError> {
-    let untrusting = build(config, Tls::new(anybody::config()));
+    let untrusting = build(config, Tls::unverified_but_compared());
     let request = get(&at(config, &format!("root/{}", pin.to_hex())))?;
     let answer = send(&untrusting, "giving the pinned root", request).await?;
     let not_it = |source| MtlsError::Roots {

@@ -70,7 +70,6 @@
 //! [step-ca]: https://smallstep.com/docs/step-ca/
 
 mod acceptor;
-mod anybody;
 mod ca;
 mod certificates;
 mod config;

@@ -160,8 +160,7 @@ impl Locks {
         server: Server,
         serving: Serving,
     ) -> JoinHandle<()> {
-        let Self { membership, .. } = &self;
-        let membership = membership.clone();
+        let membership = self.membership;
         #[cfg(feature = "mtls")]
         if let Some(certificates) = self.certificates {
             let tls = tls::Kept::begin(certificates, ground.settings, &serving);

@@ -12,8 +12,8 @@ use crate::{BoxFuture, ReplayGuard, StorageError};
 /// Remembers keys in memory: good for one process.
 ///
 /// It never forgets a key before its time to make room for another; when it is full, it says so.
-/// Of a key it keeps 128 bits, by a secret of this process, so that a key takes about 100 bytes
-/// however long it is. Two keys that look the same to it are a matter of chance: one in 10^25 where
+/// Of a key it keeps 128 bits, by a secret of this process, so that a long key takes no
+/// more room than a short one. Two keys that look the same to it are a matter of chance: one in 10^25 where
 /// four million are remembered.
 pub struct MemoryReplayGuard {
     seen: Mutex<Seen>,
