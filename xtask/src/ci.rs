@@ -52,6 +52,7 @@ pub(crate) fn run(workspace: Workspace) -> anyhow::Result<()> {
     gates.run("crash", || crash::run(workspace, &crash::Args::short()));
     gates.run("sim", || sim::run(workspace, &sim::Args::default()));
     gates.run("fuzz", || fuzz::run(workspace));
+    totals.show_failures();
     let result = gates.finish();
     // The last line is the count of tests, for whoever reads only that.
     println!("{} passed, {} failed", totals.passed, totals.failed);

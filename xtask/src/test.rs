@@ -30,20 +30,46 @@ enum Without {
     Services,
 }
 
+/// How many lines of what failed tests said are kept, to be shown again at the end.
+const MAX_SAID: usize = 400;
+
 /// How many tests ran, over all test binaries and documentation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     /// Whether cargo itself was content: everything compiled and ran.
     pub(crate) complete: bool,
+    /// What the failed tests said, and their names: whoever reads the end of a long run alone
+    /// learns which they were.
+    pub(crate) said: Vec<String>,
 }
 
 impl Totals {
     /// Prints the count as the last line; fails if a test did or could not run.
     pub(crate) fn into_result(self) -> anyhow::Result<()> {
+        self.show_failures();
         println!("{} passed, {} failed", self.passed, self.failed);
         self.check()
+    }
+
+    pub(crate) fn show_failures(&self) {
+        for line in &self.said {
+            println!("{line}");
+        }
+    }
+
+    /// Adds one line of cargo's output.
+    fn read(&mut self, line: &str, in_failures: &mut bool) {
+        if let Some((passed, failed)) = counts(line) {
+            self.passed += passed;
+            self.failed += failed;
+            *in_failures = false;
+        }
+        *in_failures |= line == "failures:";
+        if *in_failures && self.said.len() < MAX_SAID {
+            self.said.push(line.to_owned());
+        }
     }
 
     pub(crate) fn check(self) -> anyhow::Result<()> {
@@ -82,15 +108,13 @@ fn count(cargo: &mut Command) -> anyhow::Result<Totals> {
     let (mut child, _watcher) =
         Watcher::spawn(cargo.stdout(Stdio::piped())).context("running cargo test")?;
     let mut totals = Totals::default();
+    let mut in_failures = false;
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
             let line = line.context("reading the output of cargo test")?;
             let line = String::from_utf8_lossy(&line);
             println!("{line}");
-            if let Some((passed, failed)) = counts(&line) {
-                totals.passed += passed;
-                totals.failed += failed;
-            }
+            totals.read(&line, &mut in_failures);
         }
     }
     totals.complete = child.wait().context("waiting for cargo test")?.success();
@@ -122,9 +146,29 @@ mod tests {
 
     #[test]
     fn a_failed_test_or_an_incomplete_run_is_an_error() {
-        let good = Totals { passed: 2, failed: 0, complete: true };
+        let good = Totals { passed: 2, complete: true, ..Totals::default() };
         assert!(good.check().is_ok());
-        assert!(Totals { failed: 1, ..good }.check().is_err());
+        assert!(Totals { failed: 1, ..good.clone() }.check().is_err());
         assert!(Totals { complete: false, ..good }.check().is_err());
+    }
+
+    #[test]
+    fn what_failed_tests_said_is_kept_for_the_end() {
+        let output = [
+            "test a ... ok",
+            "failures:",
+            "---- b stdout ----",
+            "no colour",
+            "failures:",
+            "    b",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored",
+            "test c ... ok",
+        ];
+        let (mut totals, mut in_failures) = (Totals::default(), false);
+        for line in output {
+            totals.read(line, &mut in_failures);
+        }
+        assert_eq!(totals.said, output[1..6]);
+        assert_eq!((totals.passed, totals.failed), (1, 1));
     }
 }
