@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use bindu_testkit::services::Services;
 
 use crate::{
-    crash, fixtures, layers, services, sim, test, tidy, vectors, wire, workspace,
+    codegen, crash, fixtures, layers, services, sim, test, tidy, vectors, wire, workspace,
     workspace::Workspace,
 };
 
@@ -44,6 +44,7 @@ pub(crate) fn run(workspace: Workspace) -> anyhow::Result<()> {
     gates.run("layers", || layers::run(workspace));
     gates.run("tidy", || tidy::run(workspace));
     gates.run("fixtures", || fixtures::check(workspace));
+    gates.run("codegen", || codegen::check(workspace));
     gates.run("deny", || deny(workspace));
     gates.run("each crate alone", || alone(workspace));
     gates.run("consumer", || consumer::run(workspace));

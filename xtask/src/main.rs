@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod codegen;
 mod crash;
 mod fixtures;
 mod layers;
@@ -44,6 +45,8 @@ enum Command {
     Tidy,
     /// Write the generated fixtures, or compare them.
     Fixtures(fixtures::Args),
+    /// Write the code of the gRPC contract, or compare it.
+    Codegen(codegen::Args),
     /// Run the recorded test vectors.
     Vectors(vectors::Args),
     /// Replay the recorded conversations with the fixture agents, or start those.
@@ -77,6 +80,7 @@ fn run(workspace: Workspace, command: &Command) -> anyhow::Result<()> {
         Command::Layers => layers::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Fixtures(args) => fixtures::run(&workspace, args),
+        Command::Codegen(args) => codegen::run(&workspace, args),
         Command::Vectors(args) => vectors::run(&workspace, args),
         Command::Wire(args) => wire::run(&workspace, args),
         Command::Bench(args) => bench::run(&workspace, args),

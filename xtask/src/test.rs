@@ -72,7 +72,7 @@ impl Totals {
         }
     }
 
-    pub(crate) fn check(self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(self.failed == 0, "{} test(s) failed", self.failed);
         ensure!(self.complete, "cargo test failed");
         Ok(())
