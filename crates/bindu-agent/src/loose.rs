@@ -151,7 +151,8 @@ fn with_state(members: &Map<String, Value>, raw: &Value) -> Option<Reply> {
         "rejected" => return Some(Reply::rejected(reason(members))),
         _ => return None,
     };
-    Some(Reply::Paused { state, message: message_parts(inner_prompt(message)), metadata: None })
+    let message = message_parts(inner_prompt(message));
+    Some(Reply::Paused { state, message, metadata: None, remarks: None })
 }
 
 /// A price is asked as any other question. Where the question is a text, the terms are the
@@ -164,6 +165,7 @@ fn payment(members: &Map<String, Value>) -> Reply {
         state: TaskState::InputRequired,
         message: message_parts(message),
         metadata: terms,
+        remarks: None,
     }
 }
 

@@ -35,8 +35,10 @@ pub enum Reply {
         state: TaskState,
         /// What the agent says: its question.
         message: Vec<Part>,
-        /// Free-form remarks of that message.
+        /// What of the task's metadata changes; see [`with_metadata`](Self::with_metadata).
         metadata: Option<JsonObject>,
+        /// Free-form remarks of that message.
+        remarks: Option<JsonObject>,
     },
     /// The task is over without a result. Made by [`failed`](Self::failed) and
     /// [`rejected`](Self::rejected).
@@ -46,6 +48,10 @@ pub enum Reply {
         state: TaskState,
         /// What the caller is told.
         reason: String,
+        /// What of the task's metadata changes; see [`with_metadata`](Self::with_metadata).
+        metadata: Option<JsonObject>,
+        /// Free-form remarks of what the caller is told.
+        remarks: Option<JsonObject>,
     },
     /// The answer comes piece by piece.
     Stream(ChunkStream),
@@ -65,6 +71,7 @@ pub enum Reply {
 ///         description: Some("Sales of last week".into()),
 ///         ..ArtifactDraft::new("report", vec![Part::text("…")])
 ///     }],
+///     ..Completed::default()
 /// });
 /// # let _ = reply;
 /// ```
@@ -74,6 +81,10 @@ pub struct Completed {
     pub message: Vec<Part>,
     /// What came out, in order.
     pub artifacts: Vec<ArtifactDraft>,
+    /// What of the task's metadata changes; see [`Reply::with_metadata`].
+    pub metadata: Option<JsonObject>,
+    /// Free-form remarks of the message.
+    pub remarks: Option<JsonObject>,
 }
 
 /// An artifact before the engine gives it an id and signs it.
@@ -100,7 +111,8 @@ impl ArtifactDraft {
 impl Completed {
     /// One artifact, and in the history something that may differ from it.
     pub(crate) fn with_result(message: Vec<Part>, result: Vec<Part>) -> Self {
-        Self { message, artifacts: vec![ArtifactDraft::new(RESULT_NAME, result)] }
+        let artifacts = vec![ArtifactDraft::new(RESULT_NAME, result)];
+        Self { message, artifacts, ..Self::default() }
     }
 }
 
@@ -150,7 +162,8 @@ impl Reply {
     #[must_use]
     pub fn artifact(name: impl Into<String>, parts: Vec<Part>) -> Self {
         let message = parts.clone();
-        Completed { message, artifacts: vec![ArtifactDraft::new(name, parts)] }.into()
+        let artifacts = vec![ArtifactDraft::new(name, parts)];
+        Completed { message, artifacts, ..Completed::default() }.into()
     }
 
     /// Adds an artifact to a reply that is done; any other has none, and stays as it is.
@@ -182,15 +195,38 @@ impl Reply {
     }
 
     fn paused(state: TaskState, prompt: impl Into<String>) -> Self {
-        Self::Paused { state, message: vec![Part::text(prompt)], metadata: None }
+        Self::Paused { state, message: vec![Part::text(prompt)], metadata: None, remarks: None }
     }
 
-    /// Puts remarks on the question of a reply that pauses, such as where to sign in; any other
-    /// stays as it is.
+    /// Says what of the task's metadata changes, such as where to sign in: members are replaced
+    /// one by one. A stream stays as it is; the reply that ends it may have metadata.
     #[must_use]
-    pub fn with_metadata(mut self, remarks: JsonObject) -> Self {
-        if let Self::Paused { metadata, .. } = &mut self {
-            *metadata = Some(remarks);
+    pub fn with_metadata(mut self, members: JsonObject) -> Self {
+        match &mut self {
+            Self::Completed(Completed { metadata, .. })
+            | Self::Paused { metadata, .. }
+            | Self::Ended { metadata, .. } => *metadata = Some(members),
+            Self::Stream(_) => {}
+        }
+        self
+    }
+
+    /// Puts remarks on what the agent says: its message's metadata. A stream stays as it is.
+    ///
+    /// ```
+    /// # use bindu_agent::Reply;
+    /// let model: bindu_protocol::JsonObject = serde_json::from_str(r#"{"model": "small-1"}"#)?;
+    /// let reply = Reply::text("42").with_remarks(model);
+    /// # let _ = reply;
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_remarks(mut self, said: JsonObject) -> Self {
+        match &mut self {
+            Self::Completed(Completed { remarks, .. })
+            | Self::Paused { remarks, .. }
+            | Self::Ended { remarks, .. } => *remarks = Some(said),
+            Self::Stream(_) => {}
         }
         self
     }
@@ -199,13 +235,17 @@ impl Reply {
     /// returns ends the task in the same state, with the engine's own words before the text.
     #[must_use]
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self::Ended { state: TaskState::Failed, reason: reason.into() }
+        Self::ended(TaskState::Failed, reason)
     }
 
     /// The agent declines the work, and this is why.
     #[must_use]
     pub fn rejected(reason: impl Into<String>) -> Self {
-        Self::Ended { state: TaskState::Rejected, reason: reason.into() }
+        Self::ended(TaskState::Rejected, reason)
+    }
+
+    fn ended(state: TaskState, reason: impl Into<String>) -> Self {
+        Self::Ended { state, reason: reason.into(), metadata: None, remarks: None }
     }
 
     /// An answer that comes piece by piece, and reaches the caller as it is made. What is stored
@@ -293,7 +333,7 @@ mod tests {
     fn a_pause_carries_its_remarks() {
         let remarks: JsonObject = serde_json::from_str(r#"{"service": "paintshop"}"#).unwrap();
         match Reply::auth_required("sign in").with_metadata(remarks.clone()) {
-            Reply::Paused { state, message, metadata } => {
+            Reply::Paused { state, message, metadata, .. } => {
                 assert_eq!(state, TaskState::AuthRequired);
                 assert_eq!(message, [Part::text("sign in")]);
                 assert_eq!(metadata, Some(remarks));

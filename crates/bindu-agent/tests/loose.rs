@@ -13,7 +13,7 @@ fn shown(parts: &[Part]) -> Value {
 /// one artifact.
 fn outcome(reply: Reply) -> Value {
     match reply {
-        Reply::Completed(Completed { message, artifacts }) => {
+        Reply::Completed(Completed { message, artifacts, .. }) => {
             let [artifact] = &artifacts[..] else { panic!("one artifact, not {artifacts:?}") };
             assert_eq!(artifact.name.as_deref(), Some("result"));
             json!(["completed", shown(&message), shown(&artifact.parts)])

@@ -159,6 +159,7 @@ pub(crate) fn completed(text: &str) -> Outcome {
     Outcome {
         state: TaskState::Completed,
         message: Some(vec![Part::text(text)]),
+        remarks: None,
         artifacts: vec![Artifact::new("result", vec![Part::text(text)])],
         metadata: None,
     }

@@ -39,6 +39,7 @@
 //! run.finish(Outcome {
 //!     state: TaskState::Completed,
 //!     message: Some(answer.clone()),
+//!     remarks: None,
 //!     artifacts: vec![Artifact::new("result", answer)],
 //!     metadata: None,
 //! })

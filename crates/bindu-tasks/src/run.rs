@@ -139,6 +139,8 @@ pub struct Outcome {
     pub state: TaskState,
     /// What the agent says: joins the history.
     pub message: Option<Vec<Part>>,
+    /// Free-form remarks of that message.
+    pub remarks: Option<JsonObject>,
     /// What came out: whole artifacts, signed.
     pub artifacts: Vec<Artifact>,
     /// What of the task's metadata changes: members are replaced one by one.
@@ -243,7 +245,8 @@ impl Tasks {
     /// Ends a task that nobody will run.
     pub(crate) async fn give_up(&self, record: &Record, text: &str) -> Result<(), TaskError> {
         let at = self.now();
-        let status = status(record, TaskState::Failed, Some(vec![Part::text(text)]), at);
+        let message = Arc::new(agent_message(&record.task, vec![Part::text(text)], None));
+        let status = status(TaskState::Failed, Some(message), at);
         match self.advance(record, Hold::Outside, vec![status], at).await {
             Ok(_) => {
                 self.0.observer.given_up();
@@ -264,14 +267,13 @@ impl Tasks {
     }
 }
 
-fn status(record: &Record, state: TaskState, says: Option<Vec<Part>>, at: Timestamp) -> EventBody {
-    let mut status = TaskStatus::new(state, at);
-    status.message = says.map(|parts| Arc::new(agent_message(&record.task, parts)));
-    EventBody::Status(status)
+fn status(state: TaskState, message: Option<Arc<Message>>, at: Timestamp) -> EventBody {
+    EventBody::Status(TaskStatus { message, ..TaskStatus::new(state, at) })
 }
 
-fn agent_message(task: &Task, parts: Vec<Part>) -> Message {
+fn agent_message(task: &Task, parts: Vec<Part>, remarks: Option<JsonObject>) -> Message {
     let mut message = Message::new(Role::Agent, parts);
+    message.metadata = remarks;
     message.task_id = Some(task.id.clone());
     message.context_id = Some(task.context_id.clone());
     message
@@ -396,15 +398,16 @@ impl Run {
     ///
     /// [`TaskError::RunLost`]: the task was canceled or taken over; the outcome is void.
     pub async fn finish(mut self, outcome: Outcome) -> Result<Arc<Record>, TaskError> {
-        let Outcome { state, message, artifacts, metadata } = outcome;
+        let Outcome { state, message, remarks, artifacts, metadata } = outcome;
         debug_assert!(self.record.task.status.state.can_become(state), "a worker's move");
         let mut events = Vec::with_capacity(artifacts.len() + 2);
-        let mut says = message;
+        let task = &self.record.task;
+        let mut says = message.map(|parts| Arc::new(agent_message(task, parts, remarks)));
         if state == TaskState::Completed
-            && let Some(parts) = says.take()
+            && let Some(message) = says.take()
         {
             // A result is no word on the state: it goes to the history, not into the status.
-            events.push(EventBody::Message(Arc::new(agent_message(&self.record.task, parts))));
+            events.push(EventBody::Message(message));
         }
         for mut artifact in artifacts {
             let head = self.streamed.take();
@@ -420,7 +423,7 @@ impl Run {
             events.push(EventBody::Metadata(metadata));
         }
         let at = self.tasks.now();
-        events.push(status(&self.record, state, says, at));
+        events.push(status(state, says, at));
         if self.tasks.0.pushes.is_some() {
             self.refresh().await;
         }

@@ -90,7 +90,13 @@ pub(crate) fn outcome(state: TaskState, text: &str) -> Outcome {
         TaskState::Completed => vec![Artifact::new("result", vec![Part::text(text)])],
         _ => Vec::new(),
     };
-    Outcome { state, message: Some(vec![Part::text(text)]), artifacts, metadata: None }
+    Outcome {
+        state,
+        message: Some(vec![Part::text(text)]),
+        remarks: None,
+        artifacts,
+        metadata: None,
+    }
 }
 
 /// Everything that a follower brings until its end.

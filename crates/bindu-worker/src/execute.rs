@@ -314,6 +314,7 @@ fn failure(reason: &str) -> Outcome {
     Outcome {
         state: TaskState::Failed,
         message: Some(vec![Part::text(format!("{FAILED}: {reason}"))]),
+        remarks: None,
         artifacts: Vec::new(),
         metadata: None,
     }
@@ -347,16 +348,20 @@ impl Shared {
     }
 
     fn outcome(&self, reply: Reply, mut artifacts: Vec<Artifact>) -> Outcome {
-        let (state, message, metadata) = match reply {
-            Reply::Completed(Completed { message, artifacts: drafts }) => {
+        let (state, message, metadata, remarks) = match reply {
+            Reply::Completed(Completed { message, artifacts: drafts, metadata, remarks }) => {
                 artifacts.extend(drafts.into_iter().map(|draft| self.artifact(draft)));
-                (TaskState::Completed, message, None)
+                (TaskState::Completed, message, metadata, remarks)
             }
-            Reply::Paused { state, message, metadata, .. } => (state, message, metadata),
-            Reply::Ended { state, reason, .. } => (state, vec![Part::text(reason)], None),
+            Reply::Paused { state, message, metadata, remarks, .. } => {
+                (state, message, metadata, remarks)
+            }
+            Reply::Ended { state, reason, metadata, remarks, .. } => {
+                (state, vec![Part::text(reason)], metadata, remarks)
+            }
             _ => return failure("the handler answered with a stream inside a stream"),
         };
-        Outcome { state, message: Some(message), artifacts, metadata }
+        Outcome { state, message: Some(message), remarks, artifacts, metadata }
     }
 
     /// The outcome of a handler that returned an error.
