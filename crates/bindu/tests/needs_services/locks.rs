@@ -7,7 +7,7 @@ mod registration;
 mod replay;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use bindu::client::{Client, ClientError};
 use bindu::protocol::{Content, SendResult};
@@ -131,7 +131,17 @@ pub(crate) async fn echo(turn: Turn) -> std::result::Result<Reply, bindu::Handle
 
 /// What openssl says.
 pub(crate) fn openssl(directory: &Path, arguments: &[&str]) -> Result<String> {
-    let ran = Command::new("openssl").args(arguments).current_dir(directory).output()?;
+    openssl_reading(directory, arguments, Stdio::null())
+}
+
+/// As [`openssl`], with something on its standard input.
+pub(crate) fn openssl_reading(
+    directory: &Path,
+    arguments: &[&str],
+    input: Stdio,
+) -> Result<String> {
+    let mut openssl = Command::new("openssl");
+    let ran = openssl.args(arguments).current_dir(directory).stdin(input).output()?;
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     if !ran.status.success() {
         return Err(format!("{text}{}", String::from_utf8_lossy(&ran.stderr)).into());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Ground, Home, ask, openssl};
+use super::{Ground, Home, ask, openssl, openssl_reading};
 use crate::caller::Result;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,11 @@ async fn a_cold_start_ends_in_a_certificate_that_openssl_agrees_with() -> Result
         openssl(&keys, &["x509", "-in", "tls_cert.pem", "-noout", "-fingerprint", "-sha256"])?;
     let fingerprint = fingerprint.trim().rsplit('=').next().unwrap_or_default().to_lowercase();
     let address = agent.local_addr().to_string();
-    let session = openssl(
+    // The answer to a request shows that the server took the client's certificate too: in TLS 1.3
+    // the client's handshake is over before the server has looked at it.
+    let request = keys.join("request");
+    fs::write(&request, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let session = openssl_reading(
         &keys,
         &[
             "s_client",
@@ -61,14 +65,18 @@ async fn a_cold_start_ends_in_a_certificate_that_openssl_agrees_with() -> Result
             "ca_bundle.pem",
             "-cert",
             "tls_cert.pem",
+            "-cert_chain",
+            "tls_cert.pem",
             "-key",
             "tls_key.pem",
             "-verify_return_error",
             "-tls1_3",
-            "-no_ign_eof",
+            "-ign_eof",
         ],
+        fs::File::open(&request)?.into(),
     )?;
     assert!(session.contains("Verify return code: 0 (ok)"), "{session}");
+    assert!(session.contains("HTTP/1.1 200 OK"), "{session}");
     let card = {
         let (other, peers) = Home::new("looker").map(|home| (home, bindu::Peers::default()))?;
         let looking = other.agent(&ground.with_tls(), super::echo)?.peers(&peers).spawn().await?;
