@@ -9,6 +9,7 @@
 //! - `agents` (feature) are the agents those conversations were held with; `bench` measures an
 //!   agent, `soak` is unkind to one, `crash` kills several and whatever they stand on.
 //! - `sim` (feature) runs several replicas on one thread, under simulated time and faults.
+//! - `sdk` (feature) is an SDK that does as it is told, and calls to a core.
 //! - `fuzz` (feature) is what every reader of foreign bytes has to hold.
 
 #[cfg(feature = "agents")]
@@ -21,6 +22,8 @@ pub mod crash;
 pub mod fake_hydra;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+#[cfg(feature = "sdk")]
+pub mod sdk;
 pub mod services;
 #[cfg(feature = "sim")]
 pub mod sim;

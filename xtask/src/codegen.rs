@@ -41,8 +41,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         return verdict("codegen", &stale(&root, &generated));
     }
     for Generated { path, bytes } in &generated {
-        fs::write(root.join(path), bytes)
-            .with_context(|| format!("writing {}", path.display()))?;
+        fs::write(root.join(path), bytes).with_context(|| format!("writing {}", path.display()))?;
     }
     println!("codegen: {} written", generated.len());
     Ok(())
@@ -66,6 +65,8 @@ fn rust(described: &FileDescriptorSet, style: &Path) -> anyhow::Result<Vec<u8>> 
     let folder = tempfile::tempdir().context("making a folder for the code")?;
     // The clients' `connect` would need tonic's own transport.
     let builder = tonic_prost_build::configure().build_transport(false).out_dir(folder.path());
+    // In order, so that remarks come out the same each time.
+    let builder = builder.btree_map(".");
     builder.compile_fds(described.clone()).context("generating the code")?;
     let file = folder.path().join(PACKAGE);
     let mut format = Command::new("rustfmt");
@@ -83,9 +84,8 @@ fn without_source(mut described: FileDescriptorSet) -> Vec<u8> {
 }
 
 fn stale(root: &Path, generated: &[Generated]) -> Vec<String> {
-    let is_stale = |one: &&Generated| {
-        fs::read(root.join(&one.path)).map_or(true, |found| found != one.bytes)
-    };
+    let is_stale =
+        |one: &&Generated| fs::read(root.join(&one.path)).map_or(true, |found| found != one.bytes);
     let stale = generated.iter().filter(is_stale);
     stale.map(|one| format!("{} is stale: run cargo xtask codegen", one.path.display())).collect()
 }

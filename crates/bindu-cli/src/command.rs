@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod about;
 mod card;
 mod db;
 mod did;
@@ -32,9 +33,19 @@ pub(crate) enum Command {
     /// Make and show identities.
     #[command(subcommand)]
     Did(did::Command),
-    /// Serve an agent whose handler is a program.
+    /// Serve an agent whose handler is a program, or the agents of SDKs.
     Serve(serve::Args),
+    /// Print what makes a shell complete this command.
+    Completions(about::Completions),
+    /// Print the manual: one page a command, into a directory.
+    Man(about::Man),
+    /// Read a document from the standard input and write its text.
+    #[command(name = EXTRACT_TEXT, hide = true)]
+    ExtractText,
 }
+
+/// What the core starts this program with, to read what callers send.
+const EXTRACT_TEXT: &str = "extract-text";
 
 impl Command {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit> {
@@ -45,6 +56,12 @@ impl Command {
             Self::Db(command) => wait_for(command.run(output)),
             Self::Did(command) => command.run(output),
             Self::Serve(args) => args.run(),
+            Self::Completions(args) => args.run(output),
+            Self::Man(args) => args.run(output),
+            Self::ExtractText => {
+                bindu_grpc::documents::extract(std::io::stdin(), std::io::stdout())?;
+                Ok(Exit::Done)
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use self::output::Output;
 /// Call agents, follow their tasks, make identities, look after databases.
 #[derive(Debug, Parser)]
 #[command(name = "bindu", version, after_help = exit::HELP)]
-struct Cli {
+pub(crate) struct Cli {
     /// Print JSON: one document, or one a line for what comes as a stream.
     #[arg(long, global = true)]
     json: bool,

@@ -52,6 +52,8 @@ const MOST_SESSIONS: usize = 1024;
 pub struct Connector {
     identity: Identity,
     expected: Option<Did>,
+    /// The protocol that is offered by ALPN.
+    protocol: &'static [u8],
     sessions: Arc<Mutex<Sessions>>,
 }
 
@@ -79,17 +81,50 @@ impl Connector {
     }
 
     fn of(identity: Identity) -> Self {
-        Self { identity, expected: None, sessions: Arc::default() }
+        Self { identity, expected: None, protocol: b"http/1.1", sessions: Arc::default() }
     }
 
     /// The same, but only for servers that are this DID. Sessions begin anew.
     #[must_use]
     pub fn expecting(&self, did: Did) -> Self {
-        Self { expected: Some(did), ..Self::of(self.identity.clone()) }
+        let protocol = self.protocol;
+        Self { expected: Some(did), protocol, ..Self::of(self.identity.clone()) }
+    }
+
+    /// The same, but for connections that speak HTTP/2, such as gRPC.
+    #[must_use]
+    pub fn speaking_http2(&self) -> Self {
+        let expected = self.expected.clone();
+        Self { expected, protocol: b"h2", ..Self::of(self.identity.clone()) }
+    }
+
+    /// Performs the handshake with a server over a connection that is there, and verifies that it
+    /// is who `host` names or, if one is expected, the DID.
+    ///
+    /// # Errors
+    ///
+    /// Why the handshake failed; [`PeerError::find`](crate::PeerError::find) tells what was wrong
+    /// with the server's certificate.
+    pub async fn handshake(&self, host: &str, port: u16, tcp: TcpStream) -> io::Result<Connected> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let now = SystemTime::now();
+        let session = self.session(host, port, now).map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::clone(&session.config));
+        let stream = connector.connect(name, tcp).await?;
+        let (_, connection) = stream.get_ref();
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let peer = session.verifier.verified(chain, resumed.then_some(now))?;
+        let connected = Connected::new(stream);
+        Ok(match peer {
+            Some(peer) => connected.with_extension(peer),
+            None => connected,
+        })
     }
 
     /// What to connect with: the session of the last time, if nothing has changed since.
-    fn session(&self, target: &Target, now: SystemTime) -> Result<Arc<Session>, Error> {
+    fn session(&self, host: &str, port: u16, now: SystemTime) -> Result<Arc<Session>, Error> {
         let (trust, own) = match &self.identity {
             Identity::Own(certificates) => {
                 let current = certificates.current();
@@ -97,7 +132,7 @@ impl Connector {
             }
             Identity::Anonymous(trust) => (Arc::clone(trust), None),
         };
-        let key = (target.host.clone(), target.port);
+        let key = (host.to_owned(), port);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = sessions.get(&key) {
             let same_own = match (&session.own, &own) {
@@ -110,7 +145,7 @@ impl Connector {
                 return Ok(Arc::clone(session));
             }
         }
-        let session = Arc::new(Session::new(trust, own, self.expected.clone())?);
+        let session = Arc::new(Session::new(trust, own, self.expected.clone(), self.protocol)?);
         if sessions.len() >= MOST_SESSIONS {
             sessions.clear();
         }
@@ -141,23 +176,7 @@ impl HttpConnector for Connector {
         if !target.https {
             return PlainConnector.connect(target, tcp);
         }
-        Box::pin(async move {
-            let name = ServerName::try_from(target.host.clone())
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let now = SystemTime::now();
-            let session = self.session(target, now).map_err(io::Error::other)?;
-            let connector = TlsConnector::from(Arc::clone(&session.config));
-            let stream = connector.connect(name, tcp).await?;
-            let (_, connection) = stream.get_ref();
-            let chain = connection.peer_certificates().unwrap_or_default();
-            let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-            let peer = session.verifier.verified(chain, resumed.then_some(now))?;
-            let connected = Connected::new(stream);
-            Ok(match peer {
-                Some(peer) => connected.with_extension(peer),
-                None => connected,
-            })
-        })
+        Box::pin(self.handshake(&target.host, target.port, tcp))
     }
 
     /// Changes with each change of our certificate or of the roots, so that connections made with
@@ -182,6 +201,7 @@ impl Session {
         trust: Arc<Trust>,
         own: Option<Arc<rustls::sign::CertifiedKey>>,
         expected: Option<Did>,
+        protocol: &[u8],
     ) -> Result<Self, Error> {
         let provider = trust.provider();
         let verifier = Arc::new(Verifier { trust, expected, verified: Mutex::default() });
@@ -198,7 +218,7 @@ impl Session {
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         config.resumption = Resumption::in_memory_sessions(2);
         Ok(Self { own, verifier, config: Arc::new(config) })
     }

@@ -5,11 +5,12 @@
 mod door;
 mod family;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bindu_protocol::TaskState;
 use bindu_tasks::{Observer, Tasks};
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
     TextEncoder,
@@ -64,7 +65,12 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     pending: GaugeVec,
     door: Door,
+    /// Counters of others, shown on the same page.
+    others: std::sync::Mutex<Vec<Others>>,
 }
+
+/// Counts something of its own, and shows it as it stands.
+type Others = Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -164,6 +170,7 @@ impl Metrics {
                 own,
             ),
             door: Door::new(&new),
+            others: std::sync::Mutex::default(),
             requests,
             completed,
             duration,
@@ -176,6 +183,12 @@ impl Metrics {
         metrics.recovered.with_label_values(&[&metrics.agent]);
         metrics.given_up.with_label_values(&[&metrics.agent]);
         Arc::new(metrics)
+    }
+
+    /// Shows somebody else's counters on the same page, such as those of a part of the program that
+    /// the server knows nothing of. Their names must differ from ours and from each other's.
+    pub fn also_show(&self, others: impl Fn() -> Vec<MetricFamily> + Send + Sync + 'static) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(others));
     }
 
     /// Tells of the agent's certificate: when it ends, and how often it was renewed, or was not, since
@@ -233,7 +246,11 @@ impl Metrics {
         self.utilization.with_label_values(&own).set(utilization);
         self.pending.with_label_values(&own).set(float(tasks.pending_webhooks()));
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        let mut families = self.registry.gather();
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        families.extend(others.iter().flat_map(|others| others()));
+        drop(others);
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             tracing::error!(%error, "the counters cannot be written");
         }
         text

@@ -265,6 +265,22 @@ impl Tasks {
     pub fn cancel_runs(&self) {
         self.0.runs.cancel_all();
     }
+
+    /// Cancels every task that runs in this process, as their callers may: for an agent that goes
+    /// for good, whose turns nobody takes up again. A task that cannot be written is left to its
+    /// lease.
+    pub async fn cancel_running(&self) {
+        for id in self.0.runs.ids() {
+            let canceled = match self.load(&id).await {
+                Ok(Some(record)) => self.cancel(&Self::caller_of(&record), &id).await.map(drop),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = canceled {
+                tracing::warn!(task = %id, %error, "a running task could not be canceled");
+            }
+        }
+    }
 }
 
 fn status(state: TaskState, message: Option<Arc<Message>>, at: Timestamp) -> EventBody {

@@ -58,7 +58,7 @@ pub(crate) async fn execute(shared: &Shared, mut run: Run, delivered: &Delivered
         Err(Stopped::Cancelled) => return Ended::Lost,
         Err(Stopped::Unstored(error)) => return Ended::Unstored(error),
         Err(Stopped::TimedOut) => failure("the handler took longer than it may"),
-        Err(Stopped::Draining) if !shared.tasks.is_volatile() => {
+        Err(Stopped::Draining) if shared.gives_back() => {
             return match run.give_back().await {
                 Ok(()) => Ended::GivenBack,
                 Err(TaskError::RunLost) => Ended::Lost,

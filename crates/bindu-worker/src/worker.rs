@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     busy: AtomicUsize,
     alive: AtomicUsize,
     draining: AtomicBool,
+    /// Another worker of this process goes on with the same store and queue.
+    handed_over: AtomicBool,
     stop: CancellationToken,
     slots: TaskTracker,
 }
@@ -62,6 +64,7 @@ impl Worker {
             busy: AtomicUsize::new(0),
             alive: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            handed_over: AtomicBool::new(false),
             stop: CancellationToken::new(),
             slots: TaskTracker::new(),
         }));
@@ -94,6 +97,15 @@ impl Worker {
         self.0.alive.load(Ordering::SeqCst) == self.capacity() && !self.0.stop.is_cancelled()
     }
 
+    /// Leaves the work to another worker of this process, which has the same store and the same
+    /// queue: finishes what runs, for `patience` at most, and gives the rest back.
+    pub async fn hand_over(&self, patience: Duration) {
+        let shared = &self.0;
+        shared.handed_over.store(true, Ordering::SeqCst);
+        shared.stop.cancel();
+        shared.finish(patience).await;
+    }
+
     /// Finishes what runs, for `patience` at most, and then stops the runs that are left.
     ///
     /// With a store that outlives the process, those go back to the queue for another process, and
@@ -102,14 +114,8 @@ impl Worker {
     pub async fn drain(&self, patience: Duration) {
         let shared = &self.0;
         shared.stop.cancel();
-        shared.slots.close();
-        if tokio::time::timeout(patience, shared.slots.wait()).await.is_err() {
-            shared.draining.store(true, Ordering::SeqCst);
-            shared.tasks.cancel_runs();
-            shared.slots.wait().await;
-        }
-        shared.draining.store(true, Ordering::SeqCst);
-        if !shared.tasks.is_volatile() {
+        shared.finish(patience).await;
+        if shared.gives_back() {
             return;
         }
         while let Some(Ok(delivered)) = shared.tasks.scheduler().pull().now_or_never() {
@@ -127,11 +133,27 @@ impl Drop for Leaving<'_> {
 }
 
 impl Shared {
+    /// Waits for what runs, for `patience` at most, and stops what is left.
+    async fn finish(&self, patience: Duration) {
+        self.slots.close();
+        if tokio::time::timeout(patience, self.slots.wait()).await.is_err() {
+            self.draining.store(true, Ordering::SeqCst);
+            self.tasks.cancel_runs();
+            self.slots.wait().await;
+        }
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody is there to do what this worker leaves.
+    pub(crate) fn gives_back(&self) -> bool {
+        !self.tasks.is_volatile() || self.handed_over.load(Ordering::SeqCst)
+    }
+
     /// The next job. Once the worker stops, only one that waits already and that nobody else will
     /// do.
     async fn next(&self) -> Option<Result<Delivered, SchedulerError>> {
         let scheduler = self.tasks.scheduler();
-        if self.is_draining() || (self.stop.is_cancelled() && !self.tasks.is_volatile()) {
+        if self.is_draining() || (self.stop.is_cancelled() && self.gives_back()) {
             return None;
         }
         tokio::select! {

@@ -1,6 +1,6 @@
 //! An agent put together: its parts made, joined, started and ended.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +49,7 @@ pub struct Agent {
     storage: Option<Arc<dyn Storage>>,
     scheduler: Option<Arc<dyn Scheduler>>,
     identity: Option<Arc<Identity>>,
+    listener: Option<TcpListener>,
     #[cfg(feature = "client")]
     peers: Option<Peers>,
 }
@@ -71,6 +72,7 @@ impl Agent {
             storage: None,
             scheduler: None,
             identity: None,
+            listener: None,
             #[cfg(feature = "client")]
             peers: None,
         }
@@ -110,6 +112,14 @@ impl Agent {
     #[must_use]
     pub fn identity(mut self, identity: Arc<Identity>) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Serves on a listener that is bound already, for example by a service manager, whatever the
+    /// configuration says of host and port. What the card advertises stays what they say.
+    #[must_use]
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -161,7 +171,12 @@ impl Agent {
     /// # Errors
     ///
     /// [`StartError`]: nothing is left running.
-    pub async fn spawn(mut self) -> Result<Running, StartError> {
+    pub async fn spawn(self) -> Result<Running, StartError> {
+        // Boxed, so that what starts several does not carry all of it around.
+        Box::pin(self.start()).await
+    }
+
+    async fn start(mut self) -> Result<Running, StartError> {
         let settings = self.take_settings()?;
         let resolved = Resolved::new(&self.config, &settings)?;
         for warning in &resolved.warnings {
@@ -172,16 +187,12 @@ impl Agent {
             None => Arc::new(open_identity(&self.config, &settings, &resolved, &self.base)?),
         };
         let skills = load_skills(&self.config.skills, &self.base)?;
-        let address = (resolved.listen.host.as_str(), resolved.listen.port);
-        let server = Server::bind(http_config(&settings), address).await.map_err(|source| {
-            StartError::Bind { host: address.0.to_owned(), port: address.1, source }
-        })?;
+        let server = listen(self.listener.take(), &resolved, http_config(&settings)).await?;
         let local = server.local_addr();
         let url = resolved.public_url_at(local.port());
 
         let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
-        let backends =
-            Box::pin(Backends::open(&settings, &resolved, &identity, storage, scheduler)).await?;
+        let backends = Backends::open(&settings, &resolved, &identity, storage, scheduler).await?;
         let ground = Ground {
             config: &self.config,
             settings: &settings,
@@ -190,12 +201,14 @@ impl Agent {
             url: &url,
             base: &self.base,
         };
-        let locks = Box::pin(Locks::make(&ground, &backends)).await?;
+        let locks = Locks::make(&ground, &backends).await?;
         let url = locks.url(&ground);
         #[cfg(feature = "client")]
         if let Some(peers) = &self.peers {
             peers.fill(&ground, &locks)?;
         }
+        #[cfg(all(feature = "grpc", feature = "mtls"))]
+        let certificates = locks.certificates();
         let Backends { storage, scheduler, .. } = backends;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self.config.capabilities.push_notifications.then(|| {
@@ -234,8 +247,12 @@ impl Agent {
         let service = locks.decide(builder).build()?;
 
         let shutdown = Shutdown::new();
-        let serving =
-            Serving { service: service.clone(), card, metrics, shutdown: shutdown.clone() };
+        let serving = Serving {
+            service: service.clone(),
+            card,
+            metrics: Arc::clone(&metrics),
+            shutdown: shutdown.clone(),
+        };
         let serving = locks.serve(&ground, server, serving);
         tracing::info!(agent = %self.config.name, did = %identity.did(), %url, listen = %local, "ready");
         Ok(Running {
@@ -250,6 +267,10 @@ impl Agent {
             local,
             url,
             drain: settings.worker.drain,
+            #[cfg(feature = "grpc")]
+            metrics,
+            #[cfg(all(feature = "grpc", feature = "mtls"))]
+            certificates,
         })
     }
 }
@@ -270,6 +291,11 @@ pub struct Running {
     local: SocketAddr,
     url: String,
     drain: Duration,
+    #[cfg(feature = "grpc")]
+    pub(crate) metrics: Arc<Metrics>,
+    /// What the agent serves with, if it serves with TLS.
+    #[cfg(all(feature = "grpc", feature = "mtls"))]
+    pub(crate) certificates: Option<bindu_mtls::Certificates>,
 }
 
 impl Running {
@@ -291,6 +317,12 @@ impl Running {
         &self.identity
     }
 
+    /// The same, for an agent that takes this one's place.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn shared_identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
     /// The engine below, for a program that looks after its own tasks.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
@@ -304,6 +336,43 @@ impl Running {
         self.worker.drain(patience).await;
         // A message that slipped in meanwhile is refused, not forgotten.
         self.tasks.scheduler().close().await;
+        self.close().await;
+        tracing::info!("stopped");
+    }
+
+    /// Ends an agent whose handler goes with it, for good: what still runs after `patience` is
+    /// canceled.
+    #[cfg(feature = "grpc")]
+    pub(crate) async fn dismiss(self, patience: Duration) {
+        self.tasks.close();
+        {
+            let drain = std::pin::pin!(self.worker.drain(patience + LAST_REQUESTS));
+            let canceled = async {
+                tokio::time::sleep(patience).await;
+                self.tasks.cancel_running().await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = drain => {}
+                () = canceled => {}
+            }
+        }
+        self.tasks.scheduler().close().await;
+        self.close().await;
+    }
+
+    /// Ends an agent that has been started anew with the same store and queue.
+    #[cfg(feature = "grpc")]
+    pub(crate) async fn hand_over(self, patience: Duration) {
+        // Requests under way are answered here; whoever comes, or comes again, is answered there.
+        self.shutdown.drain(patience);
+        self.service.close_streams();
+        self.worker.hand_over(patience).await;
+        self.tasks.close();
+        self.close().await;
+    }
+
+    async fn close(self) {
         self.upkeep.abort();
         self.service.close_streams();
         self.shutdown.drain(LAST_REQUESTS);
@@ -313,7 +382,6 @@ impl Running {
         if let Some(pushes) = &self.pushes {
             pushes.close(LAST_REQUESTS).await;
         }
-        tracing::info!("stopped");
     }
 
     /// Serves until SIGINT or SIGTERM, then [stops](Self::stop) within the configured time. A
@@ -332,8 +400,26 @@ impl Running {
     }
 }
 
+/// Listens where the configuration says, unless there is a listener.
+async fn listen(
+    listener: Option<TcpListener>,
+    resolved: &Resolved,
+    config: bindu_http::server::Config,
+) -> Result<Server, StartError> {
+    let (host, port) = (resolved.listen.host.as_str(), resolved.listen.port);
+    let listening = match listener {
+        None => Server::bind(config, (host, port)).await,
+        Some(listener) => {
+            let listener = listener.set_nonblocking(true).map(|()| listener);
+            let listener = listener.and_then(tokio::net::TcpListener::from_std);
+            listener.and_then(|listener| Server::from_listener(config, listener))
+        }
+    };
+    listening.map_err(|source| StartError::Bind { host: host.to_owned(), port, source })
+}
+
 /// Waits for the process to be told to end.
-async fn signal() {
+pub(crate) async fn signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -407,11 +493,12 @@ fn load_skills(sources: &[SkillSource], base: &Path) -> Result<SkillSet, StartEr
     let skills = sources.iter().map(|source| match source {
         SkillSource::Path(path) => Skill::load(&base.join(path)),
         SkillSource::Inline(object) => Skill::from_value(Value::Object(object.clone())),
+        SkillSource::Read(skill) => Ok(Skill::clone(skill)),
     });
     Ok(SkillSet::new(skills.collect::<Result<_, _>>()?)?)
 }
 
-fn http_config(settings: &Settings) -> bindu_http::server::Config {
+pub(crate) fn http_config(settings: &Settings) -> bindu_http::server::Config {
     bindu_http::server::Config {
         max_connections: settings.limits.max_connections,
         header_read_timeout: settings.limits.header_timeout,

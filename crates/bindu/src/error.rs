@@ -35,6 +35,16 @@ pub enum StartError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// The address for SDKs cannot be listened on.
+    #[error("listening for SDKs on {host}:{port}; choose another with --grpc-port or GRPC__PORT")]
+    BindGrpc {
+        /// The host that was asked for.
+        host: String,
+        /// The port that was asked for.
+        port: u16,
+        /// The system's word.
+        source: std::io::Error,
+    },
     /// The database, the file or the queue that was configured cannot be used.
     #[error("opening {what}")]
     Backend {

@@ -57,6 +57,7 @@
 //!
 //! - `client`: calling other agents, as `bindu::client`.
 //! - `encryption`: private keys under a password.
+//! - `grpc`: the sidecar, through which SDKs in any language have their handlers served.
 //! - `hydra`: callers that authenticate, by tokens of Ory Hydra and signatures; https webhooks.
 //! - `mtls`: TLS with certificates that name the agent, by step-ca or of your own.
 //! - `postgres`, `redis`, `sqlite`: tasks that survive.
@@ -64,7 +65,7 @@
 //!
 //! # What it leaves out
 //!
-//! In this version: payment, keys in Vault, A2A 1.0 and gRPC. A configuration that asks for one of
+//! In this version: payment, keys in Vault and A2A 1.0. A configuration that asks for one of
 //! those that protect is refused, not ignored.
 
 mod agent;
@@ -82,6 +83,8 @@ pub mod logging;
 #[cfg(feature = "client")]
 mod peers;
 pub mod settings;
+#[cfg(feature = "grpc")]
+pub mod sidecar;
 
 pub use agent::{Agent, Running};
 pub use bindu_agent::{
@@ -96,6 +99,8 @@ pub use error::StartError;
 #[cfg(feature = "client")]
 pub use peers::Peers;
 pub use settings::Settings;
+#[cfg(feature = "grpc")]
+pub use sidecar::Sidecar;
 
 /// Starts an agent from a configuration and a handler, and serves until the process is told to
 /// end; short for [`Agent::builder`] and [`Agent::serve`].

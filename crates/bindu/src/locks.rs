@@ -102,7 +102,7 @@ impl Locks {
     }
 
     /// The agent's certificate, to call others with.
-    #[cfg(all(feature = "client", feature = "mtls"))]
+    #[cfg(all(any(feature = "client", feature = "grpc"), feature = "mtls"))]
     pub(crate) fn certificates(&self) -> Option<bindu_mtls::Certificates> {
         self.certificates.clone()
     }

@@ -65,7 +65,12 @@ where
         json_layer(console).boxed()
     } else {
         let colour = is_terminal && settings.no_color.is_none();
-        tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(console).boxed()
+        // Whoever reads the console may go. What cannot be written is lost, and nothing else is.
+        tracing_subscriber::fmt::layer()
+            .log_internal_errors(false)
+            .with_ansi(colour)
+            .with_writer(console)
+            .boxed()
     };
     let file = file.map(|file| {
         let file = Mutex::new(file);
@@ -73,6 +78,7 @@ where
             json_layer(file).boxed()
         } else {
             tracing_subscriber::fmt::layer()
+                .log_internal_errors(false)
                 .fmt_fields(FileFields::default())
                 .with_ansi(false)
                 .with_writer(file)
@@ -88,6 +94,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
         .fmt_fields(JsonFields::new())
         .event_format(JsonLine)
         .with_writer(writer)

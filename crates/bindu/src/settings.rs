@@ -19,6 +19,7 @@ mod backends;
 mod describe;
 mod engine;
 mod environment;
+mod grpc;
 mod identity;
 mod logging;
 mod names;
@@ -39,6 +40,7 @@ pub use backends::{
 };
 pub use describe::describe;
 pub use engine::{A2aSettings, AgentSettings, OnCrash, Retry, RetrySettings, WorkerSettings};
+pub use grpc::{Eviction, GrpcSettings};
 pub use identity::{DidSettings, ProjectSettings};
 pub use logging::{LogFormat, LogLevel, LogRetention, LogRotation, LoggingSettings};
 pub use network::{DeploymentSettings, LimitSettings, NetworkSettings};
@@ -94,6 +96,8 @@ pub struct Settings {
     pub logging: LoggingSettings,
     /// Traces.
     pub telemetry: TelemetrySettings,
+    /// The gRPC server for SDKs.
+    pub grpc: GrpcSettings,
     /// Switches of what this build does not have.
     pub switches: SwitchSettings,
     warnings: Vec<String>,
@@ -120,6 +124,7 @@ impl Settings {
         ("Limits", LimitSettings::VARIABLES),
         ("Logging", LoggingSettings::VARIABLES),
         ("Telemetry", TelemetrySettings::VARIABLES),
+        ("gRPC", GrpcSettings::VARIABLES),
         ("Not in this build", SwitchSettings::VARIABLES),
     ];
 
@@ -190,6 +195,7 @@ impl Settings {
             limits: LimitSettings::read(&mut reader),
             logging: LoggingSettings::read(&mut reader),
             telemetry: TelemetrySettings::read(&mut reader),
+            grpc: GrpcSettings::read(&mut reader),
             switches: SwitchSettings::read(&mut reader),
             warnings: names::warnings(&environment, &variables().collect::<Vec<_>>()),
             environment: Environment::default(),
@@ -220,6 +226,14 @@ impl Settings {
                 let message = format!("is {time:?}, must be at most 300 seconds");
                 problems.push(Problem::new(name, message));
             }
+        }
+        if self.grpc.tls_cert.is_some() != self.grpc.tls_key.is_some() {
+            let message = "and GRPC__TLS_KEY go together: set both or neither";
+            problems.push(Problem::new("GRPC__TLS_CERT", message));
+        }
+        if self.grpc.tls_ca.is_some() && self.grpc.tls_cert.is_none() {
+            let message = "is set, but there is no TLS without GRPC__TLS_CERT and GRPC__TLS_KEY";
+            problems.push(Problem::new("GRPC__TLS_CA", message));
         }
         for (family, retry) in [
             ("WORKER", self.retry.worker()),

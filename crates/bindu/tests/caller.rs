@@ -53,8 +53,12 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn of(agent: &Running) -> Self {
+        Self::at(agent.url())
+    }
+
+    pub(crate) fn at(url: &str) -> Self {
         let config = client::Config { timeout: LONG, ..client::Config::default() };
-        Self { http: Client::new(config), url: agent.url().trim_end_matches('/').to_owned() }
+        Self { http: Client::new(config), url: url.trim_end_matches('/').to_owned() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<(StatusCode, Bytes)> {

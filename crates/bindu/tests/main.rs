@@ -14,6 +14,8 @@ mod drain;
 mod needs_services;
 #[cfg(feature = "client")]
 mod peers;
+#[cfg(feature = "grpc")]
+mod sidecar;
 mod start;
 mod stream;
 mod together;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Documentation, DocumentationFormat, Skill, SkillError};
 
@@ -91,6 +91,103 @@ impl Skill {
         skill.markdown_content = non_empty(body);
         skill.source = Some(documentation(DocumentationFormat::Markdown, text));
         Ok(skill)
+    }
+
+    /// Reads a skill that somebody sent: single members, and perhaps the text of its file. Members
+    /// that are there win over what the file says. Nothing but a name is needed; modes that are
+    /// named in neither are none.
+    ///
+    /// A file that cannot be read as what it is said to be is tried as the other kind. If that
+    /// fails too a warning is logged; it is the skill's documentation all the same.
+    ///
+    /// ```
+    /// use bindu_agent::skills::{DocumentationFormat, Skill};
+    ///
+    /// let file = "id: sum-v1\nname: sum\ndescription: Adds.\nexamples: [1 + 1]\n";
+    /// let members = [("name".to_owned(), "sum".into()), ("version".to_owned(), "2".into())];
+    /// let members = members.into_iter().collect();
+    /// let skill = Skill::sent(members, Some((DocumentationFormat::Yaml, file)))?;
+    /// assert_eq!((skill.id.as_str(), skill.description.as_str()), ("sum-v1", "Adds."));
+    /// assert_eq!(skill.version, Some("2".into()));
+    /// # Ok::<(), bindu_agent::skills::SkillError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SkillError::TooLarge`], and those of [`from_value`](Self::from_value).
+    pub fn sent(
+        members: Map<String, Value>,
+        file: Option<(DocumentationFormat, &str)>,
+    ) -> Result<Self, SkillError> {
+        let mut all = Map::new();
+        let (mut body, mut source) = (None, None);
+        if let Some((format, text)) = file {
+            check_size(text)?;
+            let (format, found) = told(format, text);
+            match found {
+                Ok((read, after)) => (all, body) = (read, after),
+                Err(error) => tracing::warn!(
+                    skill = members.get("name").and_then(|name| name.as_str()),
+                    %error,
+                    "the file of a skill cannot be read"
+                ),
+            }
+            source = Some(documentation(format, text));
+        }
+        all.extend(members);
+        let lacks = |name: &str| matches!(all.get(name), None | Some(Value::Null));
+        let (no_input, no_output) = (lacks("input_modes"), lacks("output_modes"));
+        let undescribed = lacks("description") || all["description"].as_str() == Some("");
+        if undescribed {
+            all.insert("description".into(), "-".into());
+        }
+        let mut skill = Self::from_value(Value::Object(all))?;
+        if undescribed {
+            skill.description.clear();
+        }
+        if no_input {
+            skill.input_modes.clear();
+        }
+        if no_output {
+            skill.output_modes.clear();
+        }
+        (skill.markdown_content, skill.source) = (body, source);
+        Ok(skill)
+    }
+}
+
+/// What a file says, and the text after its front matter.
+type Told = (Map<String, Value>, Option<String>);
+
+/// Reads a file as the format that it is said to have, or as the other one.
+fn told(
+    format: DocumentationFormat,
+    text: &str,
+) -> (DocumentationFormat, Result<Told, SkillError>) {
+    let read = |format| match format {
+        DocumentationFormat::Yaml => mapping(text).map(|map| (map, None)),
+        DocumentationFormat::Markdown => {
+            let (front, body) = split_front_matter(text)?;
+            Ok((mapping(front)?, non_empty(body)))
+        }
+    };
+    let other = match format {
+        DocumentationFormat::Yaml => DocumentationFormat::Markdown,
+        DocumentationFormat::Markdown => DocumentationFormat::Yaml,
+    };
+    match read(format) {
+        Ok(told) => (format, Ok(told)),
+        Err(error) => match read(other) {
+            Ok(told) => (other, Ok(told)),
+            Err(_) => (format, Err(error)),
+        },
+    }
+}
+
+fn mapping(text: &str) -> Result<Map<String, Value>, SkillError> {
+    match parse(text)? {
+        Value::Object(map) => Ok(map),
+        _ => Err(SkillError::Yaml { message: "it is no mapping".to_owned() }),
     }
 }
 
@@ -344,5 +441,29 @@ mod tests {
         fs::write(dir.path().join("skill.yaml"), vec![b'#'; MAX_FILE_BYTES + 1]).unwrap();
         assert!(matches!(error(), SkillError::InFile { problem, .. }
             if matches!(*problem, SkillError::TooLarge)));
+    }
+
+    #[test]
+    fn what_was_sent_wins_and_a_file_that_cannot_be_read_is_documentation_still() {
+        let members = |json: Value| match json {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        let bare = Skill::sent(members(serde_json::json!({"name": "bare"})), None).unwrap();
+        assert_eq!((bare.id.as_str(), bare.description.as_str()), ("bare", ""));
+        assert!(bare.input_modes.is_empty() && bare.source.is_none());
+
+        let front = "---\nname: md\ntags: [a]\n---\n# x\n";
+        let sent = members(serde_json::json!({"name": "mine", "tags": ["b"]}));
+        let skill = Skill::sent(sent, Some((DocumentationFormat::Yaml, front))).unwrap();
+        assert_eq!((skill.name.as_str(), skill.tags), ("mine", vec!["b".to_owned()]));
+        assert_eq!(skill.markdown_content.as_deref(), Some("# x"));
+        assert_eq!(skill.source.unwrap().format, DocumentationFormat::Markdown);
+
+        let sent = members(serde_json::json!({"name": "odd"}));
+        let skill = Skill::sent(sent, Some((DocumentationFormat::Yaml, "a: [b"))).unwrap();
+        assert_eq!(skill.source.unwrap().content, "a: [b");
+        let nameless = Skill::sent(Map::new(), Some((DocumentationFormat::Yaml, "a: b")));
+        assert!(matches!(nameless, Err(SkillError::Missing { .. })), "{nameless:?}");
     }
 }

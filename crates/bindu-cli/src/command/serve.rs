@@ -1,14 +1,16 @@
-//! `bindu serve`: an agent without a line of Rust.
+//! `bindu serve`: an agent without a line of Rust, and the core for SDKs.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use bindu::settings::Settings;
+use bindu::sidecar::{Program, Sidecar};
 use bindu::{Agent, AgentConfig, AnyHandler, HandlerError, Reply, Turn, handler_fn, loose};
 use bindu_protocol::Dialect;
+use clap::Args as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdout, Command};
@@ -21,9 +23,12 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// How much of what a program complains of is kept, in bytes.
 const MAX_COMPLAINT: u64 = 4096;
 
-/// Serve an agent whose handler is a program, or one that only echoes.
+/// Serve an agent whose handler is a program, or one that only echoes; or the agents of SDKs.
 ///
-/// The program is started anew for each turn. It reads the conversation from its standard input, a
+/// With --grpc, SDKs of any language register their handlers, and each has its agent served. It runs
+/// until it is told to end by SIGINT or SIGTERM.
+///
+/// With --script, the program is started anew for each turn. It reads the conversation from its standard input, a
 /// JSON array of messages, the newest last, and prints its answer: plain text, or JSON such as
 /// {"state": "input-required", "prompt": "Which one?"}. If it ends with a status other than 0, the
 /// task fails with what it wrote to its standard error.
@@ -38,11 +43,22 @@ pub(crate) struct Args {
     /// Answer with what was said.
     #[arg(long)]
     echo: bool,
+    /// Serve the agents whose SDKs register over gRPC.
+    #[arg(long, conflicts_with_all = ["config", "script", "echo"])]
+    grpc: bool,
+    /// The port for SDKs; 0 leaves it to `GRPC__PORT`, whose default is 3774.
+    #[arg(long, value_name = "PORT", requires = "grpc")]
+    grpc_port: Option<u16>,
 }
 
 impl Args {
     pub(crate) fn run(self) -> Result<Exit> {
-        ensure!(self.script.is_some() || self.echo, "say what answers: --script PROGRAM or --echo");
+        if self.grpc {
+            return sidecar(self.grpc_port.filter(|port| *port != 0));
+        }
+        if self.script.is_none() && !self.echo {
+            return nothing();
+        }
         let (config, settings) = match &self.config {
             Some(file) => (AgentConfig::from_file(file)?, Settings::load_beside(file)?),
             None => (AgentConfig::new("local", "bindu"), Settings::load()?),
@@ -62,6 +78,30 @@ impl Args {
         agent.serve()?;
         Ok(Exit::Done)
     }
+}
+
+/// Serves SDKs.
+fn sidecar(port: Option<u16>) -> Result<Exit> {
+    let mut sidecar = Sidecar::new();
+    if let Some(port) = port {
+        sidecar = sidecar.port(port);
+    }
+    // This very program reads the documents that callers send, in a process of its own.
+    if let Ok(path) = std::env::current_exe() {
+        let arguments = vec![super::EXTRACT_TEXT.into()];
+        sidecar = sidecar.extractor(Program { path, arguments });
+    }
+    sidecar.serve()?;
+    Ok(Exit::Done)
+}
+
+/// Says what to say. Launchers look for it on the standard output.
+fn nothing() -> Result<Exit> {
+    let mut command = Args::augment_args(clap::Command::new("bindu serve"));
+    let usage = command.render_usage();
+    let mut out = io::stdout().lock();
+    writeln!(out, "Error: --grpc or --script required for bindu serve (or --echo)\n\n{usage}")?;
+    Ok(Exit::Error)
 }
 
 /// Has a program answer one turn. Dropped, it kills the program.

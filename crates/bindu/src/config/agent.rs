@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bindu_agent::skills::Skill;
 use bindu_protocol::{AgentExtension, AgentKind};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
@@ -222,6 +223,8 @@ pub enum SkillSource {
     Path(PathBuf),
     /// The skill itself.
     Inline(Map<String, Value>),
+    /// A skill that has been read already.
+    Read(Box<Skill>),
 }
 
 /// What an agent's protocol side can do, as its card says.

@@ -367,7 +367,7 @@ fn absent(
         None if settings.switches.vault => refuse("VAULT__ENABLED", "a key in Vault", "vault"),
         _ => {}
     }
-    if settings.switches.grpc {
+    if settings.grpc.enabled && !cfg!(feature = "grpc") {
         refuse("GRPC__ENABLED", "the gRPC server", "grpc");
     }
     if !config.execution_cost.is_empty() {

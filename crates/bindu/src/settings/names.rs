@@ -8,6 +8,7 @@ const SECTIONS: &[&str] = &[
     "AGENT",
     "AUTH",
     "DID",
+    "GRPC",
     "HYDRA",
     "LIMITS",
     "LOGGING",

@@ -61,8 +61,6 @@ section! {
     /// Switches of capabilities that this build does not have. Where leaving one out would
     /// make the agent less safe than its operator believes, switching it on is an error.
     pub struct SwitchSettings {
-        /// The gRPC server for SDKs.
-        pub grpc: bool = ["GRPC__ENABLED"] default "false";
         /// Keys kept in Vault.
         pub vault: bool = ["VAULT__ENABLED"] default "false";
         /// Errors reported to Sentry.
