@@ -10,6 +10,7 @@ mod cases;
 mod compare;
 mod connection;
 mod floor;
+mod grpc;
 mod load;
 mod machine;
 mod process;
@@ -24,6 +25,7 @@ use anyhow::Context as _;
 
 pub use self::auth::{AUTH_PARTS, AuthOptions, run_auth};
 pub(crate) use self::connection::{Connection, get, post};
+pub use self::grpc::{GRPC_PARTS, GrpcOptions, run_grpc, serve_echo};
 pub use self::machine::Machine;
 pub(crate) use self::machine::resident_bytes;
 pub use self::process::{Child, child};

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast an agent is, beside what the machine could do.
 
 mod auth;
+mod grpc;
 mod storage;
 
 use crate::workspace::Workspace;
@@ -25,6 +26,8 @@ pub(crate) struct Args {
 enum Part {
     /// Measure agents that ask who calls, beside a bare server that verifies and signs.
     Auth(auth::Args),
+    /// Measure an agent whose handler is another process, beside a bare server that calls it.
+    Grpc(grpc::Args),
     /// Measure storage and queues, beside what their servers do by themselves.
     Storage(storage::Args),
 }
@@ -34,6 +37,7 @@ enum Part {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     match &args.part {
         Some(Part::Auth(args)) => return auth::run(workspace, args),
+        Some(Part::Grpc(args)) => return grpc::run(workspace, args),
         Some(Part::Storage(args)) => return storage::run(workspace, args),
         None => {}
     }

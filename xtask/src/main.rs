@@ -8,6 +8,7 @@ mod crash;
 mod fixtures;
 mod layers;
 mod programs;
+mod sdks;
 mod services;
 mod sim;
 mod soak;
@@ -34,9 +35,11 @@ struct Cli {
 enum Command {
     /// Run every gate and print how long each took.
     Ci,
-    /// Run all tests, documentation included, with servers of their own: Postgres, Redis, Hydra and
-    /// step-ca.
+    /// Run all tests, documentation and SDKs included, with servers of their own: Postgres, Redis,
+    /// Hydra and step-ca.
     Test(test::Args),
+    /// Run the tests of the SDKs in other languages, for those whose toolchain is here.
+    Sdks(sdks::Args),
     /// Start and stop a Postgres, a Redis, a Hydra and a step-ca for tests by hand.
     Services(services::Args),
     /// Check that crates depend on lower layers only, and heavy packages have one owner.
@@ -76,6 +79,7 @@ fn run(workspace: Workspace, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(workspace),
         Command::Test(args) => test::run(workspace, args)?.into_result(),
+        Command::Sdks(args) => sdks::run(&workspace, args)?.into_result(),
         Command::Services(args) => services::run(&workspace, args),
         Command::Layers => layers::run(&workspace),
         Command::Tidy => tidy::run(&workspace),

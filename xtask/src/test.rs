@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bindu_testkit::services::Watcher;
 
-use crate::{services, workspace::Workspace};
+use crate::{sdks, services, workspace::Workspace};
 
 /// What every test has in its path that needs a server: a module of this name.
 const NEEDS_SERVICES: &str = "needs_services";
@@ -72,6 +72,13 @@ impl Totals {
         }
     }
 
+    fn add(&mut self, others: Self) {
+        self.passed += others.passed;
+        self.failed += others.failed;
+        self.complete &= others.complete;
+        self.said.extend(others.said);
+    }
+
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(self.failed == 0, "{} test(s) failed", self.failed);
         ensure!(self.complete, "cargo test failed");
@@ -82,7 +89,9 @@ impl Totals {
 /// Runs the tests beside the servers they need, unless those tests are left out.
 pub(crate) fn run(workspace: Workspace, args: &Args) -> anyhow::Result<Totals> {
     if args.without.is_some() {
-        let totals = count(workspace.cargo(&EVERYTHING).args(["--", "--skip", NEEDS_SERVICES]))?;
+        let mut totals =
+            count(workspace.cargo(&EVERYTHING).args(["--", "--skip", NEEDS_SERVICES]))?;
+        totals.add(sdks::run_beside(&workspace));
         println!("\nleft out, because they need a Postgres, a Redis, a Hydra or a step-ca:");
         let mut list = workspace.cargo(&EVERYTHING);
         list.args(["--quiet", "--lib", "--bins", "--tests", "--", "--list", NEEDS_SERVICES]);
@@ -100,7 +109,9 @@ pub(crate) fn run(workspace: Workspace, args: &Args) -> anyhow::Result<Totals> {
 
 /// Runs the tests; the servers they need are in the workspace's variables.
 pub(crate) fn run_beside(workspace: &Workspace) -> anyhow::Result<Totals> {
-    count(&mut workspace.cargo(&EVERYTHING))
+    let mut totals = count(&mut workspace.cargo(&EVERYTHING))?;
+    totals.add(sdks::run_beside(workspace));
+    Ok(totals)
 }
 
 /// Runs cargo, shows its output and counts.

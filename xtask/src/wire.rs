@@ -2,22 +2,25 @@
 //!
 //! Without arguments it starts the fixture agents itself, once for each storage and
 //! scheduler and each way to choose the dialect, and replays every section that
-//! there is.
+//! there is. A replay mostly waits, for agents that take their time and webhooks that
+//! must not come; so several run at once.
 
 mod agents;
 mod backends;
+mod lanes;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, ensure};
 use bindu_testkit::wire::{Options, Report, Runner};
 
-use self::agents::Agents;
-use self::backends::Backends;
+use self::agents::{Agents, Fixtures};
+use self::backends::{Backends, Combination};
 pub(crate) use self::backends::{Scheduler, Storage};
 use crate::{programs::Programs, workspace::Workspace};
 
@@ -30,8 +33,12 @@ const V0_3: &str = "fixtures/wire/v0_3";
 /// Areas whose agents need a price or a sidecar, and what is no area.
 const LEFT_OUT: [&str; 5] = ["fixtures", "grpc", "negotiation", "private", "x402"];
 
-/// The port that the agent with a webhook of its own posts to.
+/// The port that the agent with a webhook of its own posts to, as it was recorded.
 const WEBHOOK_PORT: u16 = 9797;
+
+/// How many replays run at once. They use a third of two cores then: with more, answers might come
+/// late for the transcripts that look at an agent while it works.
+const JOBS: u16 = 6;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -63,9 +70,15 @@ pub(crate) struct Args {
     /// Run only transcripts whose area/name this regular expression finds.
     #[arg(long)]
     only: Option<String>,
-    /// The loopback port for webhooks. One of the agents calls 9797, wherever this is.
-    #[arg(long, default_value_t = WEBHOOK_PORT)]
+    /// The loopback port for webhooks, and the first one of as many as there are jobs. With
+    /// --serve and --map, one of the agents calls 9797, wherever this is.
+    #[arg(long, default_value_t = WEBHOOK_PORT,
+        value_parser = clap::value_parser!(u16).range(1..=65_000))]
     webhook_port: u16,
+    /// How many replays run at once. With 1, each transcript is reported as it ends.
+    #[arg(long, default_value_t = JOBS, conflicts_with_all = ["map", "serve"],
+        value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
     /// With --map: leave out the keys that a transcript does not know.
     #[arg(long)]
     no_warnings: bool,
@@ -84,6 +97,7 @@ impl Default for Args {
             strictness: Strictness::default(),
             only: None,
             webhook_port: WEBHOOK_PORT,
+            jobs: JOBS,
             no_warnings: false,
         }
     }
@@ -148,38 +162,26 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
             strictness: args.strictness,
             skip: Vec::new(),
         };
-        let report = replay(args, &section, map)?;
+        let options = options(args, &section, map, args.webhook_port);
+        let report = replay(options, &section, &mut io::stdout())?;
         ensure!(report.failed == 0, "{} transcript(s) failed", report.failed);
         return Ok(());
     }
+    let replays = replays(workspace, args)?;
     let program = Programs::build(workspace)?.path("wire-agents");
     let (mut passed, mut failed, mut verdicts) = (0, 0, Vec::new());
-    let combinations = Backends::all(args.storage, args.scheduler);
-    ensure!(!combinations.is_empty(), "there is no such combination of storage and scheduler");
-    for (combination, dialect) in
-        combinations.iter().flat_map(|one| Dialect::ALL.map(|dialect| (one, dialect)))
-    {
-        if args.dialect.is_some_and(|only| only != dialect) {
-            continue;
-        }
-        let sections = sections(workspace, dialect, args)?;
-        if sections.is_empty() {
-            continue;
-        }
-        // Servers and files of their own: no agent finds what another run left.
-        let backends = combination.open()?;
-        let agents = Agents::start(workspace, &program, dialect, &backends)?;
-        for section in sections {
-            let name = format!("{combination}: {}", section.name);
-            println!("\n== {name}");
-            let report = replay(args, &section, agents.addresses().clone())?;
-            let mark = if report.failed == 0 { "ok" } else { "FAILED" };
-            let counts = format!("{} passed, {} failed", report.passed, report.failed);
-            verdicts.push(format!("{name:<80}{counts:<24}{mark}"));
-            passed += report.passed;
-            failed += report.failed;
-        }
-        agents.stop()?;
+    let done = lanes::run(&replays, args.jobs, |replay, lane, out| {
+        // Each lane hears its own webhooks. The ports are fixed, and below those that the system
+        // hands out, so that no connection of anybody's sits on one.
+        replay.run(workspace, &program, args, args.webhook_port + lane, out)
+    })?;
+    for verdict in done.into_iter().flatten() {
+        let Verdict { name, report } = verdict;
+        let mark = if report.failed == 0 { "ok" } else { "FAILED" };
+        let counts = format!("{} passed, {} failed", report.passed, report.failed);
+        verdicts.push(format!("{name:<80}{counts:<24}{mark}"));
+        passed += report.passed;
+        failed += report.failed;
     }
     println!();
     for verdict in verdicts {
@@ -189,6 +191,65 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     ensure!(failed == 0, "{failed} transcript(s) failed");
     ensure!(passed > 0, "no transcript was replayed");
     Ok(())
+}
+
+/// The agents of one dialect over one storage and scheduler, and what is replayed against them.
+#[derive(Debug)]
+struct Replay {
+    combination: Combination,
+    dialect: Dialect,
+    sections: Vec<Section>,
+}
+
+/// What came of a section.
+#[derive(Debug)]
+struct Verdict {
+    name: String,
+    report: Report,
+}
+
+/// All there are, in the order of the report.
+fn replays(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<Replay>> {
+    let combinations = Backends::all(args.storage, args.scheduler);
+    ensure!(!combinations.is_empty(), "there is no such combination of storage and scheduler");
+    let mut replays = Vec::new();
+    for combination in combinations {
+        let wanted = |dialect: &Dialect| args.dialect.is_none_or(|only| only == *dialect);
+        for dialect in Dialect::ALL.into_iter().filter(wanted) {
+            let sections = sections(workspace, dialect, args)?;
+            if !sections.is_empty() {
+                replays.push(Replay { combination, dialect, sections });
+            }
+        }
+    }
+    Ok(replays)
+}
+
+impl Replay {
+    /// Starts the agents, replays against them, and ends them. They post to `webhook_port`.
+    fn run(
+        &self,
+        workspace: &Workspace,
+        program: &Path,
+        args: &Args,
+        webhook_port: u16,
+        out: &mut (dyn Write + Send),
+    ) -> anyhow::Result<Vec<Verdict>> {
+        // Servers and files of their own: no agent finds what another run left.
+        let backends = self.combination.open()?;
+        let fixtures = Fixtures::posting_to(workspace, webhook_port)?;
+        let agents = Agents::start(program, &fixtures, self.dialect, &backends)?;
+        let mut verdicts = Vec::new();
+        for section in &self.sections {
+            let name = format!("{}: {}", self.combination, section.name);
+            writeln!(out, "\n== {name}").context("writing the report")?;
+            let options = options(args, section, agents.addresses().clone(), webhook_port);
+            let report = replay(options, section, out)?;
+            verdicts.push(Verdict { name, report });
+        }
+        agents.stop(out)?;
+        Ok(verdicts)
+    }
 }
 
 /// What is replayed against the agents of a dialect.
@@ -252,14 +313,23 @@ fn areas(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Replays transcripts and prints the report.
-fn replay(args: &Args, section: &Section, map: BTreeMap<String, String>) -> anyhow::Result<Report> {
+/// Replays transcripts and writes the report.
+fn replay(
+    options: Options,
+    section: &Section,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
-    let runner = Runner::new(options(args, section, map));
-    runtime.block_on(runner.run(&section.paths, &mut io::stdout())).context("replaying transcripts")
+    let runner = Runner::new(options);
+    runtime.block_on(runner.run(&section.paths, out)).context("replaying transcripts")
 }
 
-fn options(args: &Args, section: &Section, map: BTreeMap<String, String>) -> Options {
+fn options(
+    args: &Args,
+    section: &Section,
+    map: BTreeMap<String, String>,
+    webhook_port: u16,
+) -> Options {
     let mut skip_tags: Vec<String> = section.skip.iter().map(|&tag| tag.to_owned()).collect();
     if section.strictness == Strictness::Either {
         skip_tags.push("a2a-divergent".to_owned());
@@ -269,7 +339,7 @@ fn options(args: &Args, section: &Section, map: BTreeMap<String, String>) -> Opt
         keys_either: section.strictness == Strictness::Either,
         skip_tags,
         only: args.only.clone(),
-        webhook_port: args.webhook_port,
+        webhook_port,
         warnings: args.map.is_some() && !args.no_warnings,
         ..Options::default()
     }
@@ -323,7 +393,7 @@ mod tests {
                 strictness,
                 skip: vec!["a2a-only"],
             };
-            options(&Args::default(), &section, BTreeMap::new())
+            options(&Args::default(), &section, BTreeMap::new(), 0)
         };
         let exact = of(Strictness::Exact);
         assert!(!exact.keys_either && exact.skip_tags == ["a2a-only"]);

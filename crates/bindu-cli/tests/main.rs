@@ -10,4 +10,5 @@ mod needs_services;
 mod run;
 mod send;
 mod serve;
+mod sidecar;
 mod task;

@@ -103,6 +103,11 @@ async fn echo_needs_nothing_and_keeps_its_identity() -> Result {
 async fn without_a_handler_nothing_is_served() -> Result {
     let refused = bindu(&["serve"]).await?;
     assert_eq!(refused.status, Some(1));
-    assert!(refused.stderr.contains("--script PROGRAM or --echo"), "{}", refused.stderr);
+    // Launchers look there.
+    assert!(refused.stdout.starts_with("Error: --grpc or --script required"), "{refused:?}");
+    assert!(refused.stdout.contains("Usage: bindu serve"), "{refused:?}");
+    for args in [["serve", "--grpc", "--echo"].as_slice(), &["serve", "--grpc-port", "abc"]] {
+        assert_eq!(bindu(args).await?.status, Some(2), "{args:?}");
+    }
     Ok(())
 }

@@ -6,4 +6,5 @@ mod contract;
 #[cfg(feature = "documents")]
 mod documents;
 mod mapping;
+mod service;
 mod support;

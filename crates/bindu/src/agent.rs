@@ -149,7 +149,22 @@ impl Agent {
         self.settings = Some(settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         runtime.map_err(StartError::Runtime)?.block_on(async {
+            #[cfg(feature = "grpc")]
+            let sidecar = crate::sidecar::beside(self.settings.as_ref(), &self.base);
             let running = self.spawn().await?;
+            #[cfg(feature = "grpc")]
+            if let Some(sidecar) = sidecar {
+                let sidecar = match sidecar.spawn().await {
+                    Ok(sidecar) => sidecar,
+                    Err(error) => {
+                        running.stop(Duration::ZERO).await;
+                        return Err(error);
+                    }
+                };
+                running.until_signal().await;
+                sidecar.stop(LAST_REQUESTS).await;
+                return Ok(());
+            }
             running.until_signal().await;
             Ok(())
         })

@@ -19,7 +19,7 @@ mod refusal;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,6 +225,14 @@ impl RunningSidecar {
         }
         tracing::info!("stopped");
     }
+}
+
+/// The core in the process of an agent whose settings ask for one.
+pub(crate) fn beside(settings: Option<&Settings>, base: &Path) -> Option<Sidecar> {
+    let mut settings = settings.filter(|settings| settings.grpc.enabled)?.clone();
+    // The address in the environment is that agent's.
+    settings.deployment = crate::settings::DeploymentSettings::default();
+    Some(Sidecar::new().settings(settings).directory(base))
 }
 
 fn calls(settings: &Settings) -> calls::Config {

@@ -2,6 +2,8 @@
 
 mod life;
 mod recorded;
+#[cfg(feature = "mtls")]
+mod tls;
 mod turns;
 
 use std::net::SocketAddr;

@@ -22,7 +22,7 @@ use super::report::Row;
 use super::stream as streams;
 use super::typed::Answer;
 
-type Rows = anyhow::Result<Vec<Row>>;
+pub(super) type Rows = anyhow::Result<Vec<Row>>;
 
 const UNSIGNED: &[(&str, &str)] = &[("DID__SIGN_ARTIFACTS", "false")];
 
@@ -38,13 +38,13 @@ const STEP: std::ops::Range<Duration> = Duration::from_millis(35)..Duration::fro
 
 /// The two halves of the bench: who answers and who asks. Both have as many threads as there are
 /// cores, and share them.
-struct Halves {
-    servers: Runtime,
-    client: Runtime,
+pub(super) struct Halves {
+    pub(super) servers: Runtime,
+    pub(super) client: Runtime,
 }
 
 impl Halves {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         Self::with_server_threads(cores())
     }
 
@@ -52,11 +52,11 @@ impl Halves {
         Ok(Self { servers: runtime("server", threads)?, client: runtime("client", cores())? })
     }
 
-    fn floor(&self, floor: Floor) -> anyhow::Result<SocketAddr> {
+    pub(super) fn floor(&self, floor: Floor) -> anyhow::Result<SocketAddr> {
         Ok(on(&self.servers, floor::start(floor))??)
     }
 
-    fn agent(
+    pub(super) fn agent(
         &self,
         handler: impl bindu::Handler,
         variables: &'static [(&'static str, &'static str)],
@@ -65,7 +65,7 @@ impl Halves {
     }
 
     /// What loads that take turns achieve.
-    fn rates<const N: usize>(
+    pub(super) fn rates<const N: usize>(
         &self,
         time: Duration,
         loads: [Load; N],
@@ -80,7 +80,7 @@ impl Halves {
         Ok(measured??)
     }
 
-    fn once(&self, load: &Load) -> anyhow::Result<Vec<u8>> {
+    pub(super) fn once(&self, load: &Load) -> anyhow::Result<Vec<u8>> {
         let load = load.clone();
         Ok(on(&self.client, async move { load.once().await })??)
     }
@@ -105,7 +105,7 @@ fn message(method: &str, text: &str) -> Vec<u8> {
     post(&request.to_string())
 }
 
-fn send_to(address: SocketAddr) -> Load {
+pub(super) fn send_to(address: SocketAddr) -> Load {
     Load::new(address, message("message/send", TEXT), r#""completed""#)
 }
 

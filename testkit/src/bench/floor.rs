@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use ring::signature::{Ed25519KeyPair, UnparsedPublicKey};
 use tokio::net::TcpListener;
 
+use super::grpc::Remote;
 use super::typed::{Answer, Call, GetParams, SendParams};
 
 /// What a floor does with a request.
@@ -27,6 +28,8 @@ pub(super) enum Floor {
     Send { answer: Answer, key: Option<Ed25519KeyPair> },
     /// The same, after it has verified a signature.
     Locked { answer: Answer, key: Ed25519KeyPair, signed: Signed },
+    /// Reads `message/send`, asks a handler in another process, signs what that says.
+    Remote { answer: Answer, key: Ed25519KeyPair, handler: Remote },
     /// Reads `tasks/get` and answers with a task.
     Get { answer: Answer },
     /// Writes a card.
@@ -104,6 +107,23 @@ impl Floor {
                 }
                 _ => whole(NOT_MINE),
             },
+            Self::Remote { answer, key, handler } => {
+                match call::<SendParams>(&body, "message/send") {
+                    Some(call) if call.params.configuration.blocking => {
+                        let mut message = call.params.message;
+                        if let [part, ..] = message.parts.as_mut_slice() {
+                            let (task, context) = (&answer.result.id, &answer.result.context_id);
+                            match handler.answer(&part.text, task, context).await {
+                                Ok(said) => part.text = said,
+                                Err(_) => return whole(NOT_MINE),
+                            }
+                            black_box(key.sign(part.text.as_bytes()));
+                        }
+                        json(&answer.to(call.id, message))
+                    }
+                    _ => whole(NOT_MINE),
+                }
+            }
             Self::Get { answer } => match call::<GetParams>(&body, "tasks/get") {
                 Some(call) if call.params.id == answer.result.id => json(answer),
                 _ => whole(NOT_MINE),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bindu_testkit::bench::{self, AuthOptions, Child, Options, StorageOptions};
+use bindu_testkit::bench::{self, AuthOptions, Child, GrpcOptions, Options, StorageOptions};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -31,8 +31,13 @@ enum Part {
     /// An echo agent that is measured from outside.
     #[command(hide = true)]
     Child { directory: PathBuf, port: u16 },
+    /// A handler that echoes, for an agent elsewhere.
+    #[command(hide = true)]
+    Sdk,
     /// Measures agents that ask who calls, beside a bare server that verifies and signs.
     Auth(Auth),
+    /// Measures an agent whose handler is another process, beside a bare server that calls it.
+    Grpc(Grpc),
     /// Measures storage and queues beside what their servers do by themselves.
     Storage(Storage),
 }
@@ -44,6 +49,19 @@ struct Auth {
     seconds: u64,
     /// Only this part.
     #[arg(long, value_parser = bench::AUTH_PARTS)]
+    only: Option<String>,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Grpc {
+    /// How many seconds each side of a comparison is measured.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Only this part.
+    #[arg(long, value_parser = bench::GRPC_PARTS)]
     only: Option<String>,
     /// Writes JSON.
     #[arg(long)]
@@ -70,7 +88,9 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.part {
         Some(Part::Child { directory, port }) => return bench::child(&Child { directory, port }),
+        Some(Part::Sdk) => return bench::serve_echo(),
         Some(Part::Auth(auth)) => return measure_auth(auth),
+        Some(Part::Grpc(grpc)) => return measure_grpc(grpc),
         Some(Part::Storage(storage)) => return measure_storage(storage),
         None => {}
     }
@@ -91,6 +111,12 @@ fn print(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> 
 fn measure_auth(args: Auth) -> anyhow::Result<()> {
     let options = AuthOptions { time: Duration::from_secs(args.seconds.max(1)), only: args.only };
     let report = bench::run_auth(&options, |name| eprintln!("measuring {name} ..."))?;
+    print(&report, args.json)
+}
+
+fn measure_grpc(args: Grpc) -> anyhow::Result<()> {
+    let options = GrpcOptions { time: Duration::from_secs(args.seconds.max(1)), only: args.only };
+    let report = bench::run_grpc(&options, |name| eprintln!("measuring {name} ..."))?;
     print(&report, args.json)
 }
 

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// One HTTP/2 connection, for the clients that tonic generates.
@@ -35,10 +36,22 @@ impl Connection {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        Self::over(stream, address.to_string()).await
+    }
+
+    /// Speaks HTTP/2 over a connection that is there, such as one under TLS.
+    ///
+    /// # Errors
+    ///
+    /// What the other side says.
+    pub async fn over(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        authority: String,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender, authority: address.to_string() })
+        Ok(Self { sender, authority })
     }
 }
 
@@ -77,9 +90,14 @@ impl Core {
     ///
     /// As [`Connection::open`].
     pub async fn at(address: SocketAddr) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let client = BinduServiceClient::new(Connection::open(address).await?)
-            .max_encoding_message_size(usize::MAX);
-        Ok(Self { client, token: None })
+        Ok(Self::over(Connection::open(address).await?))
+    }
+
+    /// Calls a core over a connection.
+    #[must_use]
+    pub fn over(connection: Connection) -> Self {
+        let client = BinduServiceClient::new(connection).max_encoding_message_size(usize::MAX);
+        Self { client, token: None }
     }
 
     /// Shows a token from now on.

@@ -94,8 +94,8 @@ impl Skill {
     }
 
     /// Reads a skill that somebody sent: single members, and perhaps the text of its file. Members
-    /// that are there win over what the file says. Nothing but a name is needed; modes that are
-    /// named in neither are none.
+    /// that are there win over what the file says. Nothing but a name is needed; without a file, modes
+    /// that are not named are none.
     ///
     /// A file that cannot be read as what it is said to be is tried as the other kind. If that
     /// fails too a warning is logged; it is the skill's documentation all the same.
@@ -136,7 +136,8 @@ impl Skill {
         }
         all.extend(members);
         let lacks = |name: &str| matches!(all.get(name), None | Some(Value::Null));
-        let (no_input, no_output) = (lacks("input_modes"), lacks("output_modes"));
+        let (no_input, no_output) =
+            (source.is_none() && lacks("input_modes"), source.is_none() && lacks("output_modes"));
         let undescribed = lacks("description") || all["description"].as_str() == Some("");
         if undescribed {
             all.insert("description".into(), "-".into());

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::Uri;
 use http::uri::{Parts, PathAndQuery, Scheme};
@@ -39,6 +40,9 @@ impl Method {
 /// Misses in a row that make a process unhealthy.
 pub(super) const MISSES: u32 = 3;
 
+/// How long a turn waits for a process to say whether it streams.
+const ASKING: Duration = Duration::from_secs(1);
+
 const STREAMS_UNKNOWN: u8 = 0;
 const STREAMS: u8 = 1;
 const STREAMS_NOT: u8 = 2;
@@ -56,6 +60,8 @@ pub(super) struct Instance {
     is_suspect: AtomicBool,
     health: Mutex<Health>,
     streams: AtomicU8,
+    /// Cancelled when it has been asked what it can do, whatever came of that.
+    pub(super) asked: CancellationToken,
     /// Asks whoever watches to look at it soon.
     pub(super) look: Notify,
     /// Whether somebody watches it.
@@ -92,6 +98,7 @@ impl Instance {
             is_suspect: AtomicBool::new(false),
             health: Mutex::new(Health { misses: 0, since: Instant::now() }),
             streams: AtomicU8::new(STREAMS_UNKNOWN),
+            asked: CancellationToken::new(),
             look: Notify::new(),
             is_watched: AtomicBool::new(false),
             gone: CancellationToken::new(),
@@ -161,6 +168,15 @@ impl Instance {
             STREAMS_UNKNOWN => None,
             streams => Some(streams == STREAMS),
         }
+    }
+
+    /// Whether it streams; `false` as long as nobody knows. Right after a registration it is being
+    /// asked, and the first turn waits for that.
+    pub(super) async fn can_stream(&self) -> bool {
+        if self.streams().is_none() && self.is_watched.load(Ordering::SeqCst) {
+            _ = tokio::time::timeout(ASKING, self.asked.cancelled()).await;
+        }
+        self.streams() == Some(true)
     }
 
     pub(super) fn set_streams(&self, streams: bool) {

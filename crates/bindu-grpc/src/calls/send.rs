@@ -119,7 +119,7 @@ impl Shared {
         loop {
             if let Some(running) = self.choose(&attempts.tried) {
                 let instance = running.instance();
-                let streams = may_stream && instance.streams() == Some(true);
+                let streams = may_stream && instance.can_stream().await;
                 let method =
                     if streams { Method::HandleMessagesStream } else { Method::HandleMessages };
                 observed.is_stream(streams);

@@ -71,6 +71,7 @@ impl Shared {
         loop {
             if instance.streams().is_none() {
                 self.ask_capabilities(instance).await;
+                instance.asked.cancel();
             }
             let now = Instant::now();
             let is_fine = instance.is_healthy() && !instance.is_suspect();

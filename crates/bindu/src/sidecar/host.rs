@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +16,14 @@ use serde_json::Value;
 
 use super::{listen, refusal};
 use crate::config::{AgentConfig, Resolved, SkillSource};
-use crate::settings::{DeploymentSettings, Settings};
+use crate::settings::{DeploymentSettings, Secret, Settings};
 use crate::{Agent, Running, StartError};
 
 /// Where agents have their directories, under the core's own.
 const AGENTS: &str = ".bindu/agents";
+
+/// How many turns of an agent run at once, unless `WORKER__CONCURRENCY` says.
+const TURNS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 /// The longest name that is also the name of a directory, in bytes.
 const MAX_NAME: usize = 128;
@@ -59,6 +63,7 @@ struct Asked {
     config: AgentConfig,
     settings: Settings,
     resolved: Resolved,
+    directory: PathBuf,
 }
 
 impl Host {
@@ -86,18 +91,23 @@ impl Host {
             // The address in the environment is another agent's.
             settings.deployment = DeploymentSettings::default();
         }
+        // Turns that run elsewhere cost this process next to nothing.
+        settings.worker.concurrency.get_or_insert(TURNS);
+        let directory = self.directory(&config.name, &agent_id);
+        if let Some(url) = settings.storage.url.as_ref().and_then(|url| beside(url, &directory)) {
+            settings.storage.url = Some(url);
+        }
         let resolved = Resolved::new(&config, &settings).map_err(said)?;
-        Ok(Asked { agent_id, config, settings, resolved })
+        Ok(Asked { agent_id, config, settings, resolved, directory })
     }
 
     /// The directory of an agent: named as the agent is, if that is a name.
-    fn directory(&self, asked: &Asked) -> PathBuf {
-        let name = asked.config.name.as_str();
+    fn directory(&self, name: &str, agent_id: &str) -> PathBuf {
         let is_plain = name.len() <= MAX_NAME
             && !matches!(name, "." | "..")
             && !name.contains(['/', '\\', ':'])
             && !name.chars().any(char::is_control);
-        self.base.join(AGENTS).join(if is_plain { name } else { &asked.agent_id })
+        self.base.join(AGENTS).join(if is_plain { name } else { agent_id })
     }
 
     /// The listener of the one before, if it is at that address, or a new one.
@@ -151,7 +161,7 @@ impl Registrar for Host {
         before: Option<&HostedAgent>,
     ) -> Result<HostedAgent, String> {
         let asked = self.read(&registration)?;
-        let directory = self.directory(&asked);
+        let directory = asked.directory.clone();
         create(&directory).map_err(|error| {
             format!("the agent's directory {} cannot be made: {error}", directory.display())
         })?;
@@ -190,6 +200,14 @@ impl Registrar for Host {
         };
         Ok(HostedAgent { running, listener: kept, agent_id, url, places: Arc::clone(&self.places) })
     }
+}
+
+/// A database file that is named relatively is one of each agent: it lies in the agent's directory.
+fn beside(url: &Secret, directory: &Path) -> Option<Secret> {
+    let file = url.reveal().strip_prefix("sqlite:")?;
+    let file = file.strip_prefix("//").unwrap_or(file);
+    let is_relative = Path::new(file).is_relative() && !file.starts_with(':');
+    is_relative.then(|| format!("sqlite:{}", directory.join(file).display()).into())
 }
 
 /// Makes a directory that only its owner sees into.

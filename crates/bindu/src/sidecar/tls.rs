@@ -7,7 +7,7 @@ use std::time::Duration;
 use bindu_agent::BoxFuture;
 use bindu_grpc::calls::Secure;
 use bindu_http::client::BoxIo;
-use bindu_mtls::{Acceptor, Certificates, ClientCert, Config, Connector};
+use bindu_mtls::{Acceptor, Certificates, ClientCert, Config, Connector, PeerIdentity, PeerRules};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -61,6 +61,8 @@ pub(super) async fn acceptor(
     // A core has no DID: the certificate need not name one.
     let nobody = format!("did:bindu:core:grpc:{}", uuid::Uuid::nil());
     let mut config = Config::new(nobody.parse().map_err(|error| failed(Box::new(error)))?);
+    // Neither need those of SDKs.
+    config.peers = PeerRules { identity: PeerIdentity::Either, ..PeerRules::default() };
     config.cert_file = absolute(&grpc.tls_cert)?;
     config.key_file = absolute(&grpc.tls_key)?;
     config.bundle_file =
