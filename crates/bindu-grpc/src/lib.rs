@@ -33,7 +33,7 @@
 //! - [`remote`]: all of that as a [`Handler`](bindu_agent::Handler).
 //! - [`content`] and [`outcome`]: a turn as a request, an answer as a reply.
 //! - [`documents`]: text out of PDF and DOCX, by a child process.
-//! - [`metrics`]: counters.
+//! - [`metrics`] counts.
 //!
 //! # Features
 //!

@@ -158,7 +158,6 @@ impl Sides {
     /// Many connections.
     fn throughput(&self, time: Duration) -> Rows {
         let loads = [&self.floor, &self.remote, &self.local].map(Clone::clone);
-        if let Ok(x) = std::env::var("X_ONLY") { let i: usize = x.parse()?; let c = self.halves.rates(time, [loads[i].clone()])?; println!("{i}: {:.0}/s {:.1} us, {}", c[0].rate(), c[0].cpu_micros(), c[0].done); return Ok(vec![]); }
         let [floor, remote, local] = self.halves.rates(time, loads)?;
         let note = "without the CPU of the handler's process";
         Ok(vec![
@@ -174,7 +173,7 @@ async fn core(
     directory: std::path::PathBuf,
     callback: SocketAddr,
 ) -> anyhow::Result<(RunningSidecar, SocketAddr)> {
-    let w = std::env::var("X_WORKERS").unwrap_or_default(); let settings = Settings::from_vars([("GRPC__HOST", "127.0.0.1"), ("WORKER__CONCURRENCY", w.as_str())])?;
+    let settings = Settings::from_vars([("GRPC__HOST", "127.0.0.1")])?;
     let core = Sidecar::new().settings(settings).directory(directory).port(0).spawn().await?;
     // Free now, and nobody else asks for ports here.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();

@@ -87,7 +87,8 @@ impl Pool {
             }
         };
         let deadline = Instant::now() + self.connect_timeout;
-        let made = match open(callback, security, deadline, &self.tasks).await {
+        // Boxed, since it is seldom needed and most of what a call would have to be big enough for.
+        let made = match Box::pin(open(callback, security, deadline, &self.tasks)).await {
             Ok(connection) => Arc::new(connection),
             Err(why) => {
                 tracing::debug!(%callback, error = why, "cannot connect");

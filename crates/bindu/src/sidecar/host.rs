@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bindu_agent::AnyHandler;
+use bindu_did::key_dir;
 use bindu_grpc::calls::{Callback, Secure};
 use bindu_grpc::metrics::Metrics;
 use bindu_grpc::registry::{Farewell, Hosted, Registrar, Registration};
@@ -52,6 +53,8 @@ pub(super) struct HostedAgent {
     running: Running,
     listener: TcpListener,
     agent_id: String,
+    /// Its author and its name.
+    who: (String, String),
     /// Where it is reached, as its configuration has it.
     url: String,
     places: Arc<Mutex<Places>>,
@@ -101,13 +104,22 @@ impl Host {
         Ok(Asked { agent_id, config, settings, resolved, directory })
     }
 
-    /// The directory of an agent: named as the agent is, if that is a name.
+    /// The directory of an agent: named as the agent is, if that is a name, and no other agent's.
     fn directory(&self, name: &str, agent_id: &str) -> PathBuf {
         let is_plain = name.len() <= MAX_NAME
             && !matches!(name, "." | "..")
             && !name.contains(['/', '\\', ':'])
             && !name.chars().any(char::is_control);
-        self.base.join(AGENTS).join(if is_plain { name } else { agent_id })
+        let agents = self.base.join(AGENTS);
+        // Two authors may have the same idea; they do not share a key.
+        let is_ours = |directory: &Path| {
+            let record = directory
+                .join(&self.settings.did.pki_dir)
+                .join(key_dir::Config::default().did_file);
+            std::fs::read_to_string(record).map_or(true, |record| record.contains(agent_id))
+        };
+        let named = agents.join(name);
+        if is_plain && is_ours(&named) { named } else { agents.join(agent_id) }
     }
 
     /// The listener of the one before, if it is at that address, or a new one.
@@ -161,6 +173,13 @@ impl Registrar for Host {
         before: Option<&HostedAgent>,
     ) -> Result<HostedAgent, String> {
         let asked = self.read(&registration)?;
+        if let Some(HostedAgent { who: (author, name), agent_id, .. }) = before
+            && (*author != asked.config.author || *name != asked.config.name)
+        {
+            return Err(format!(
+                "the id {agent_id} is that of the agent {name:?} by {author}, which is registered"
+            ));
+        }
         let directory = asked.directory.clone();
         create(&directory).map_err(|error| {
             format!("the agent's directory {} cannot be made: {error}", directory.display())
@@ -169,12 +188,16 @@ impl Registrar for Host {
         let kept = listener.try_clone().map_err(|error| error.to_string())?;
         let Asked { agent_id, config, settings, .. } = asked;
         let written = config.deployment.url.clone();
+        let (who, recreate_keys) =
+            ((config.author.clone(), config.name.clone()), config.recreate_keys);
         let mut agent = Agent::builder_of(config, handler)
             .settings(settings)
             .directory(directory)
             .listener(listener);
         if let Some(before) = before {
-            agent = agent.identity(before.running.shared_identity());
+            if !recreate_keys {
+                agent = agent.identity(before.running.shared_identity());
+            }
             let tasks = before.running.tasks();
             // What is kept outside of the process is opened anew.
             if tasks.is_volatile() {
@@ -198,7 +221,8 @@ impl Registrar for Host {
             url if url == written.replacen("0.0.0.0", "localhost", 1) => written,
             url => url.to_owned(),
         };
-        Ok(HostedAgent { running, listener: kept, agent_id, url, places: Arc::clone(&self.places) })
+        let places = Arc::clone(&self.places);
+        Ok(HostedAgent { running, listener: kept, agent_id, who, url, places })
     }
 }
 

@@ -165,6 +165,29 @@ async fn an_agent_that_is_taken_away_frees_its_address_and_keeps_its_identity() 
 }
 
 #[tokio::test]
+async fn agents_of_one_name_share_neither_key_nor_id() -> Result {
+    let ground = Ground::new(&[("DID__SUFFIX", "key")]).await?;
+    let sdk = Sdk::start().await;
+    let agent = ground.agent("twin", &sdk).await?;
+    let mut other = config("twin", free_port()?);
+    other["author"] = "bob@example.com".into();
+    let twin = ground.register(other.clone(), &sdk).await?;
+    assert_ne!(twin.id(), agent.id());
+    // The last part of the DID is made of the key.
+    let key = |did: &str| did.rsplit(':').next().map(str::to_owned);
+    assert_ne!(key(&twin.answer.did), key(&agent.answer.did));
+
+    other["id"] = agent.id().into();
+    other["deployment"]["url"] = format!("http://127.0.0.1:{}", free_port()?).into();
+    let taken = ground.register(other, &sdk).await;
+    let error = taken.err().ok_or("an id was taken over")?.to_string();
+    assert!(error.contains("ann@example.com"), "{error}");
+    let id = agent.caller.begin("still there").await?;
+    assert_eq!(text_of(&agent.settled(&id).await?), "echo still there");
+    Ok(())
+}
+
+#[tokio::test]
 async fn one_instance_is_taken_away_by_its_callback() -> Result {
     let ground = Ground::new(&[]).await?;
     let (left, right) = (Sdk::with(Act::Echo("left")).await, Sdk::with(Act::Echo("right")).await);
