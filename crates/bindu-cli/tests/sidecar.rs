@@ -133,7 +133,30 @@ async fn documents_that_callers_send_are_read_by_a_process_of_its_own() -> Resul
 }
 
 #[tokio::test]
-async fn an_orphan_without_agents_ends() -> Result {
+async fn an_orphan_whose_sdk_was_killed_ends() -> Result {
+    orphan(true).await
+}
+
+#[tokio::test]
+async fn an_orphan_whose_sdk_has_left_ends() -> Result {
+    orphan(false).await
+}
+
+#[tokio::test]
+async fn a_core_whose_output_is_not_read_goes_on() -> Result {
+    let directory = tempfile::tempdir()?;
+    // Piped, and held without being read.
+    let process = Process::start(directory.path(), Stdio::piped).await?;
+    let core = Core::at(process.address()).await?;
+    // More lines than a pipe and the core's own queue hold.
+    for _ in 0..6000 {
+        assert!(!core.heartbeat("nobody").await?.acknowledged);
+    }
+    assert_eq!(process.stop("-TERM").await?, Some(0));
+    Ok(())
+}
+
+async fn orphan(is_killed: bool) -> Result {
     let directory = tempfile::tempdir()?;
     let port = free_port()?;
     // The shell starts the core and goes at once.
@@ -164,7 +187,11 @@ async fn an_orphan_without_agents_ends() -> Result {
     let mut sdk = Sdk::start().await;
     let answer = core.register(&config(free_port()?), &sdk.address().to_string()).await?;
     assert!(answer.success, "{}", answer.error);
-    sdk.kill().await;
+    if is_killed {
+        sdk.kill().await;
+    } else {
+        assert!(core.unregister(&answer.agent_id, None).await?.success);
+    }
     let ended = tokio::time::timeout(LONG, async {
         while tokio::net::TcpStream::connect(address).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;

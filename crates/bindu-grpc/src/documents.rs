@@ -100,7 +100,8 @@ pub struct Config {
     pub max_text: usize,
     /// How long the parser may take, as the clock on the wall counts.
     pub timeout: Duration,
-    /// How many parsers may run at once; more documents wait, without limit.
+    /// How many parsers may run at once; more documents wait, each for [`timeout`](Self::timeout)
+    /// at most.
     pub concurrency: usize,
     /// How much text is kept for the next turn, in bytes.
     pub cache_bytes: u64,
@@ -216,8 +217,10 @@ impl Documents {
         if let Some(known) = known() {
             return known;
         }
-        // Never closed, so never an error.
-        let _slot = slots.acquire().await;
+        // Never closed, so never an error but that of the time.
+        let Ok(_slot) = tokio::time::timeout(config.timeout, slots.acquire()).await else {
+            return Err(DocumentError::TooSlow);
+        };
         // Somebody may have read the same while this one waited.
         if let Some(known) = known() {
             return known;

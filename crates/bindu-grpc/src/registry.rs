@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bindu_agent::AnyHandler;
 use bindu_agent::skills::Skill;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,6 +18,9 @@ use crate::calls::{self, Callback, Instances};
 use crate::content::Transcriber;
 use crate::metrics::Metrics;
 use crate::remote::RemoteHandler;
+
+/// How many processes one agent may have.
+const MAX_INSTANCES: usize = 64;
 
 /// What an SDK wants served.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,19 +143,21 @@ struct Shared<R: Registrar> {
     content: Transcriber,
     metrics: Arc<Metrics>,
     agents: Mutex<HashMap<String, Arc<Slot<R::Agent>>>>,
-    /// Why the last agent went, while there is none.
+    /// Whether there are agents.
     empty: watch::Sender<Emptiness>,
+    /// Set once the core ends: nobody may come any more.
+    is_closing: AtomicBool,
 }
 
 /// Whether a core has agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Emptiness {
-    /// Nobody has registered yet, or the last agent was taken away by its SDK.
+    /// Nobody has registered yet.
     Idle,
     /// There are agents.
     Serving,
-    /// The last one was given up: none of its SDKs answered.
+    /// There were agents, and the last one is gone.
     Deserted,
 }
 
@@ -165,6 +172,8 @@ struct Live<A> {
     registration: Registration,
     agent: A,
     instances: Instances,
+    /// Those whose place this one has taken, and who are not done yet.
+    leaving: Vec<JoinHandle<()>>,
     _watching: AbortOnDropHandle<()>,
 }
 
@@ -189,6 +198,7 @@ impl<R: Registrar> Registry<R> {
             metrics,
             agents: Mutex::default(),
             empty,
+            is_closing: AtomicBool::new(false),
         }))
     }
 
@@ -214,6 +224,16 @@ impl<R: Registrar> Registry<R> {
         shared.registrar.check_callback(&callback)?;
         let slot = self.slot(&agent_id);
         let mut live = slot.live.lock().await;
+        if shared.is_closing.load(Ordering::SeqCst) {
+            return Err("the core is about to end".to_owned());
+        }
+        if let Some(live) = live.as_ref() {
+            let known = live.instances.statuses();
+            let is_new = known.iter().all(|instance| instance.callback != callback);
+            if is_new && known.len() >= MAX_INSTANCES {
+                return Err(format!("the agent has {MAX_INSTANCES} callbacks already"));
+            }
+        }
         let registered = match live.take() {
             Some(known) if known.registration == registration => {
                 known.instances.add(callback.clone());
@@ -223,12 +243,12 @@ impl<R: Registrar> Registry<R> {
             before => {
                 let registration = registration.clone();
                 match self.start(&agent_id, registration, &callback, before.as_ref()).await {
-                    Ok(now) => {
-                        if let Some(Live { agent, .. }) = before {
+                    Ok(mut now) => {
+                        if let Some(Live { agent, mut leaving, .. }) = before {
                             let grace = shared.config.grace;
-                            tokio::spawn(
-                                async move { agent.stop(grace, Farewell::Replaced).await },
-                            );
+                            leaving.retain(|leaving| !leaving.is_finished());
+                            leaving.push(tokio::spawn(agent.stop(grace, Farewell::Replaced)));
+                            now.leaving = leaving;
                         }
                         Ok(live.insert(now))
                     }
@@ -249,7 +269,7 @@ impl<R: Registrar> Registry<R> {
         }
         let is_there = live.is_some();
         drop(live);
-        self.settle(&agent_id, is_there, Emptiness::Idle);
+        self.settle(&agent_id, is_there);
         answer
     }
 
@@ -285,7 +305,8 @@ impl<R: Registrar> Registry<R> {
         });
         let watching = AbortOnDropHandle::new(watching);
         tracing::info!(agent = agent_id, did = agent.did(), url = agent.url(), %callback, "registered");
-        Ok(Live { registration, agent, instances, _watching: watching })
+        let leaving = Vec::new();
+        Ok(Live { registration, agent, instances, leaving, _watching: watching })
     }
 
     /// Notes that an SDK is alive, and says whether its agent is known.
@@ -331,7 +352,7 @@ impl<R: Registrar> Registry<R> {
             self.end(&slot, known).await;
         }
         drop(live);
-        self.settle(agent_id, false, Emptiness::Idle);
+        self.settle(agent_id, false);
         tracing::info!(agent = agent_id, "unregistered");
         Ok(())
     }
@@ -339,6 +360,8 @@ impl<R: Registrar> Registry<R> {
     async fn end(&self, slot: &Slot<R::Agent>, live: Live<R::Agent>) {
         slot.heard(None);
         live.agent.stop(self.0.config.grace, Farewell::Gone).await;
+        // They have the same address and the same store.
+        futures_util::future::join_all(live.leaving).await;
         live.instances.close();
     }
 
@@ -369,17 +392,19 @@ impl<R: Registrar> Registry<R> {
                     self.end(&slot, known).await;
                 }
                 drop(live);
-                self.settle(&agent_id, false, Emptiness::Deserted);
+                self.settle(&agent_id, false);
             }
         }
     }
 
     /// Ends all agents at once.
     pub async fn close(&self, grace: Duration) {
+        self.0.is_closing.store(true, Ordering::SeqCst);
         let slots: Vec<_> = self.agents().drain().collect();
         let stops = slots.into_iter().map(|(_, slot)| async move {
-            let live = slot.live.lock().await.take();
-            if let Some(live) = live {
+            // One that is only just starting is not waited for longer than for a turn.
+            let live = tokio::time::timeout(grace, slot.live.lock()).await;
+            if let Some(live) = live.ok().and_then(|mut live| live.take()) {
                 slot.heard(None);
                 live.agent.stop(grace, Farewell::Closing).await;
                 live.instances.close();
@@ -397,21 +422,21 @@ impl<R: Registrar> Registry<R> {
     }
 
     /// Keeps the list and what is told of it in step with what has happened to one agent.
-    fn settle(&self, agent_id: &str, is_there: bool, reason: Emptiness) {
+    fn settle(&self, agent_id: &str, is_there: bool) {
         let mut agents = self.agents();
+        // The list has one, and whoever settles another.
         if !is_there && agents.get(agent_id).is_some_and(|slot| Arc::strong_count(slot) <= 2) {
             agents.remove(agent_id);
         }
         let serving = agents.values().filter(|slot| slot.last_heard().is_some()).count();
         self.0.metrics.set_agents(serving);
         self.0.empty.send_if_modified(|now| {
-            let then = if serving > 0 { Emptiness::Serving } else { reason };
-            // A registration that failed says nothing about who has gone.
-            let changed = *now != then && !(serving == 0 && *now != Emptiness::Serving);
-            if changed {
-                *now = then;
-            }
-            changed
+            let then = match (serving, *now) {
+                (0, Emptiness::Idle) => Emptiness::Idle,
+                (0, _) => Emptiness::Deserted,
+                _ => Emptiness::Serving,
+            };
+            std::mem::replace(now, then) != then
         });
     }
 

@@ -203,11 +203,13 @@ impl<R: Registrar> BinduService for Api<R> {
         &self,
         request: Request<RegisterAgentRequest>,
     ) -> Result<Response<RegisterAgentResponse>, Status> {
-        let (registry, turnstile) = (self.registry.clone(), Arc::clone(&self.turnstile));
+        // Whoever does not wait for its turn takes its request along.
+        let turn = Arc::clone(&self.turnstile).acquire_owned().await;
+        let registry = self.registry.clone();
         let request = request.into_inner();
         // A task of its own: an SDK that goes away does not leave half an agent.
         let registering = tokio::spawn(async move {
-            let _turn = turnstile.acquire_owned().await;
+            let _turn = turn;
             register(&registry, request).await
         });
         let answer = registering.await.map_err(|error| {

@@ -207,7 +207,7 @@ async fn a_registry_says_whether_it_has_agents() {
     until("it is asked what it can do", || sdk.capabilities() == 1).await;
 
     assert!(ground.core.unregister("a", None).await.unwrap().success);
-    assert_eq!(*emptiness.borrow_and_update(), Emptiness::Idle);
+    assert_eq!(*emptiness.borrow_and_update(), Emptiness::Deserted);
     assert!(!ground.core.unregister("a", None).await.unwrap().success);
 }
 

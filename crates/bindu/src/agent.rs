@@ -31,6 +31,10 @@ use crate::{StartError, card, logging};
 /// How long open requests may take to end once the work is drained.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
+/// How long an agent that another takes the place of serves what it has just accepted.
+#[cfg(feature = "grpc")]
+const FIRST_REQUESTS: Duration = Duration::from_millis(500);
+
 /// An agent that has not started yet.
 ///
 /// ```no_run
@@ -50,6 +54,7 @@ pub struct Agent {
     scheduler: Option<Arc<dyn Scheduler>>,
     identity: Option<Arc<Identity>>,
     listener: Option<TcpListener>,
+    backends: Option<Backends>,
     #[cfg(feature = "client")]
     peers: Option<Peers>,
 }
@@ -73,6 +78,7 @@ impl Agent {
             scheduler: None,
             identity: None,
             listener: None,
+            backends: None,
             #[cfg(feature = "client")]
             peers: None,
         }
@@ -120,6 +126,13 @@ impl Agent {
     #[must_use]
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.listener = Some(listener);
+        self
+    }
+
+    /// Goes on with the store and the queue of an agent whose place it takes.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn backends(mut self, backends: Backends) -> Self {
+        self.backends = Some(backends);
         self
     }
 
@@ -191,6 +204,20 @@ impl Agent {
         Box::pin(self.start()).await
     }
 
+    /// What the program brings itself comes first.
+    async fn open_backends(
+        &mut self,
+        settings: &Settings,
+        resolved: &Resolved,
+        identity: &Identity,
+    ) -> Result<Backends, StartError> {
+        if let Some(backends) = self.backends.take() {
+            return Ok(backends);
+        }
+        let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
+        Backends::open(settings, resolved, identity, storage, scheduler).await
+    }
+
     async fn start(mut self) -> Result<Running, StartError> {
         let settings = self.take_settings()?;
         let resolved = Resolved::new(&self.config, &settings)?;
@@ -206,8 +233,7 @@ impl Agent {
         let local = server.local_addr();
         let url = resolved.public_url_at(local.port());
 
-        let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
-        let backends = Backends::open(&settings, &resolved, &identity, storage, scheduler).await?;
+        let backends = self.open_backends(&settings, &resolved, &identity).await?;
         let ground = Ground {
             config: &self.config,
             settings: &settings,
@@ -224,6 +250,8 @@ impl Agent {
         }
         #[cfg(all(feature = "grpc", feature = "mtls"))]
         let certificates = locks.certificates();
+        #[cfg(feature = "grpc")]
+        let kept = backends.clone();
         let Backends { storage, scheduler, .. } = backends;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self.config.capabilities.push_notifications.then(|| {
@@ -284,6 +312,8 @@ impl Agent {
             drain: settings.worker.drain,
             #[cfg(feature = "grpc")]
             metrics,
+            #[cfg(feature = "grpc")]
+            backends: kept,
             #[cfg(all(feature = "grpc", feature = "mtls"))]
             certificates,
         })
@@ -308,6 +338,8 @@ pub struct Running {
     drain: Duration,
     #[cfg(feature = "grpc")]
     pub(crate) metrics: Arc<Metrics>,
+    #[cfg(feature = "grpc")]
+    pub(crate) backends: Backends,
     /// What the agent serves with, if it serves with TLS.
     #[cfg(all(feature = "grpc", feature = "mtls"))]
     pub(crate) certificates: Option<bindu_mtls::Certificates>,
@@ -380,6 +412,9 @@ impl Running {
     #[cfg(feature = "grpc")]
     pub(crate) async fn hand_over(self, patience: Duration) {
         // Requests under way are answered here; whoever comes, or comes again, is answered there.
+        // A connection that was accepted a moment ago has time for its first request.
+        self.shutdown.stop_accepting();
+        tokio::time::sleep(FIRST_REQUESTS.min(patience)).await;
         self.shutdown.drain(patience);
         self.service.close_streams();
         self.worker.hand_over(patience).await;
@@ -387,8 +422,10 @@ impl Running {
         self.close().await;
     }
 
-    async fn close(self) {
+    async fn close(mut self) {
         self.upkeep.abort();
+        // It has the store: a file is free when everybody has let go of it.
+        _ = (&mut self.upkeep).await;
         self.service.close_streams();
         self.shutdown.drain(LAST_REQUESTS);
         if let Err(error) = self.serving.await {

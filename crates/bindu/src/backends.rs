@@ -12,13 +12,20 @@ use crate::StartError;
 use crate::config::Resolved;
 use crate::settings::{SchedulerBackend, Settings, StorageBackend};
 
-/// Where tasks are kept, and what hands them out.
+/// Where tasks are kept, and what hands them out. A clone is the same.
+#[derive(Clone)]
 pub(crate) struct Backends {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
-    /// What remembers signatures for all processes of the agent, if the store can.
+    /// What remembers signatures: for all processes of the agent, if the store can.
     #[cfg_attr(not(feature = "hydra"), expect(dead_code, reason = "nobody signs"))]
-    replay: Option<Arc<dyn ReplayGuard>>,
+    replay: Arc<dyn ReplayGuard>,
+}
+
+impl std::fmt::Debug for Backends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backends").finish_non_exhaustive()
+    }
 }
 
 impl Backends {
@@ -39,6 +46,9 @@ impl Backends {
             None => open_scheduler(settings, resolved, identity, &storage).await?,
         };
         tracing::info!(storage = storage.name(), scheduler = scheduler.name(), "tasks are kept");
+        // Else by this process: with the store, since whoever goes on with it goes on with these.
+        let replay =
+            replay.unwrap_or_else(|| Arc::new(bindu_storage::MemoryReplayGuard::default()));
         Ok(Self { storage, scheduler, replay })
     }
 
@@ -59,10 +69,7 @@ impl Backends {
         if resolved.scheduler == SchedulerBackend::Redis {
             return redis_replay_guard(settings, resolved, identity).await;
         }
-        Ok(self
-            .replay
-            .clone()
-            .unwrap_or_else(|| Arc::new(bindu_storage::MemoryReplayGuard::default())))
+        Ok(Arc::clone(&self.replay))
     }
 }
 

@@ -7,6 +7,8 @@
 //! spans it is in and its own, such as `task` and `context`. A field that has one of those
 //! four names gets an underscore in front.
 
+#[cfg(feature = "grpc")]
+mod detached;
 mod file;
 mod json;
 mod redact;
@@ -27,6 +29,8 @@ use tracing_subscriber::{
 
 pub use redact::redact_url;
 
+#[cfg(feature = "grpc")]
+pub(crate) use detached::Detached;
 use file::LogFile;
 use json::JsonLine;
 
@@ -37,13 +41,29 @@ use crate::settings::{LogFormat, LogLevel, LoggingSettings};
 /// If the process already has a subscriber, that one stays and this does nothing: whoever
 /// set it knows better. A log file that cannot be opened is reported in the log.
 pub fn init(settings: &LoggingSettings) {
+    begin(settings, io::stderr);
+}
+
+/// As [`init`], but nothing ever waits for whoever reads the standard error: lines that do not fit
+/// are lost, and counted. What is returned waits for the last ones.
+#[cfg(feature = "grpc")]
+pub(crate) fn init_detached(settings: &LoggingSettings) -> Detached {
+    let console = Detached::begin(io::stderr());
+    begin(settings, console.clone());
+    console
+}
+
+fn begin<W>(settings: &LoggingSettings, console: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let file = settings.file.then(|| LogFile::open(settings));
     let (file, trouble) = match file {
         Some(Ok(file)) => (Some(file), None),
         Some(Err(error)) => (None, Some(error)),
         None => (None, None),
     };
-    let subscriber = subscriber(settings, io::stderr, io::stderr().is_terminal(), file);
+    let subscriber = subscriber(settings, console, io::stderr().is_terminal(), file);
     if tracing::subscriber::set_global_default(subscriber).is_ok()
         && let Some(error) = trouble
     {

@@ -101,11 +101,11 @@ impl Sidecar {
     /// [`StartError`]: nothing was served.
     pub fn serve(mut self) -> Result<(), StartError> {
         let settings = self.take_settings()?;
-        logging::init(&settings.logging);
+        let console = logging::init_detached(&settings.logging);
         let orphan_exit = settings.grpc.orphan_exit;
         self.settings = Some(settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(StartError::Runtime)?.block_on(async {
+        let served = runtime.map_err(StartError::Runtime)?.block_on(async {
             let running = self.spawn().await?;
             let emptiness = running.registry.emptiness();
             tokio::select! {
@@ -118,11 +118,14 @@ impl Sidecar {
                 () = running.stop(GRACE) => {}
                 () = signal() => {
                     tracing::warn!("ended by a second signal");
+                    console.finish();
                     std::process::exit(130);
                 }
             }
             Ok(())
-        })
+        });
+        console.finish();
+        served
     }
 
     fn take_settings(&mut self) -> Result<Settings, ConfigError> {
@@ -284,8 +287,8 @@ async fn serve(
     }))
 }
 
-/// Waits until nobody needs the core: all agents were given up, who started the process is gone,
-/// and it has been so for a while.
+/// Waits until nobody needs the core: its agents have gone, and so has who started the process, and
+/// it has been so for a while.
 async fn deserted(mut emptiness: tokio::sync::watch::Receiver<Emptiness>, patience: Duration) {
     #[cfg(unix)]
     if !patience.is_zero() {

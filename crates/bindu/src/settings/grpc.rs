@@ -64,8 +64,8 @@ section! {
         /// Roots that vouch for SDKs, a PEM file. With it, SDKs must show a certificate, unless
         /// `MTLS__REQUIRE_CLIENT_CERT` is false.
         pub tls_ca: Option<PathBuf> = ["GRPC__TLS_CA"] default "";
-        /// A core whose last agent was given up, and whose parent is gone, ends after so long; 0
-        /// for never.
+        /// A core that had agents and has none any more, and whose parent is gone, ends after so
+        /// long; 0 for never.
         pub orphan_exit: Duration = ["GRPC__ORPHAN_EXIT"] default "60";
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{listen, refusal};
 use crate::config::{AgentConfig, Resolved, SkillSource};
-use crate::settings::{DeploymentSettings, Secret, Settings};
+use crate::settings::{DeploymentSettings, SchedulerBackend, Secret, Settings, StorageBackend};
 use crate::{Agent, Running, StartError};
 
 /// Where agents have their directories, under the core's own.
@@ -45,6 +45,8 @@ struct Places {
     first: Option<String>,
     /// Who listens on a port.
     ports: HashMap<u16, String>,
+    /// Whose a directory is.
+    directories: HashMap<PathBuf, String>,
 }
 
 /// An agent that serves, and its listener: whoever takes its place goes on with it.
@@ -55,6 +57,8 @@ pub(super) struct HostedAgent {
     agent_id: String,
     /// Its author and its name.
     who: (String, String),
+    /// Where its tasks are, and its queue.
+    kept_in: KeptIn,
     /// Where it is reached, as its configuration has it.
     url: String,
     places: Arc<Mutex<Places>>,
@@ -66,8 +70,11 @@ struct Asked {
     config: AgentConfig,
     settings: Settings,
     resolved: Resolved,
-    directory: PathBuf,
 }
+
+/// The store and the queue, as settings and configuration name them.
+#[derive(Debug, PartialEq)]
+struct KeptIn(StorageBackend, Option<Secret>, SchedulerBackend, Option<Secret>);
 
 impl Host {
     pub(super) fn new(settings: Settings, base: PathBuf, metrics: Arc<Metrics>) -> Self {
@@ -96,30 +103,38 @@ impl Host {
         }
         // Turns that run elsewhere cost this process next to nothing.
         settings.worker.concurrency.get_or_insert(TURNS);
-        let directory = self.directory(&config.name, &agent_id);
-        if let Some(url) = settings.storage.url.as_ref().and_then(|url| beside(url, &directory)) {
-            settings.storage.url = Some(url);
-        }
         let resolved = Resolved::new(&config, &settings).map_err(said)?;
-        Ok(Asked { agent_id, config, settings, resolved, directory })
+        Ok(Asked { agent_id, config, settings, resolved })
     }
 
     /// The directory of an agent: named as the agent is, if that is a name, and no other agent's.
+    /// From now on it is this one's.
     fn directory(&self, name: &str, agent_id: &str) -> PathBuf {
+        // A name that reads as an id is left to whom it may belong to.
         let is_plain = name.len() <= MAX_NAME
             && !matches!(name, "." | "..")
             && !name.contains(['/', '\\', ':'])
-            && !name.chars().any(char::is_control);
+            && !name.chars().any(char::is_control)
+            && name.parse::<uuid::Uuid>().is_err();
         let agents = self.base.join(AGENTS);
+        let mut places = self.places();
         // Two authors may have the same idea; they do not share a key.
-        let is_ours = |directory: &Path| {
-            let record = directory
-                .join(&self.settings.did.pki_dir)
-                .join(key_dir::Config::default().did_file);
-            std::fs::read_to_string(record).map_or(true, |record| record.contains(agent_id))
+        let is_ours = |directory: &PathBuf| match places.directories.get(directory) {
+            Some(holder) => holder == agent_id,
+            None => self.may_be_of(directory, agent_id),
         };
         let named = agents.join(name);
-        if is_plain && is_ours(&named) { named } else { agents.join(agent_id) }
+        let chosen = if is_plain && is_ours(&named) { named } else { agents.join(agent_id) };
+        places.directories.insert(chosen.clone(), agent_id.to_owned());
+        chosen
+    }
+
+    /// Whether a directory has no keys yet, or those of this agent, or does not say whose.
+    fn may_be_of(&self, directory: &Path, agent_id: &str) -> bool {
+        let file = key_dir::Config::default().did_file;
+        let record = std::fs::read(directory.join(&self.settings.did.pki_dir).join(file));
+        let record = record.ok().and_then(|it| serde_json::from_slice::<Value>(&it).ok());
+        record.is_none_or(|record| record["identities"].get(agent_id).is_some())
     }
 
     /// The listener of the one before, if it is at that address, or a new one.
@@ -127,7 +142,8 @@ impl Host {
         let (host, port) = (asked.resolved.listen.host.as_str(), asked.resolved.listen.port);
         if let Some(before) = before {
             let local = before.listener.local_addr().map_err(|error| error.to_string())?;
-            if port != 0 && local.port() == port {
+            let is_there = |mut all: std::vec::IntoIter<SocketAddr>| all.any(|it| it == local);
+            if port != 0 && (host, port).to_socket_addrs().is_ok_and(is_there) {
                 return before.listener.try_clone().map_err(|error| error.to_string());
             }
         }
@@ -180,13 +196,18 @@ impl Registrar for Host {
                 "the id {agent_id} is that of the agent {name:?} by {author}, which is registered"
             ));
         }
-        let directory = asked.directory.clone();
+        let listener = self.listener(&asked, before)?;
+        let kept = listener.try_clone().map_err(|error| error.to_string())?;
+        let Asked { agent_id, config, mut settings, resolved } = asked;
+        let directory = self.directory(&config.name, &agent_id);
         create(&directory).map_err(|error| {
             format!("the agent's directory {} cannot be made: {error}", directory.display())
         })?;
-        let listener = self.listener(&asked, before)?;
-        let kept = listener.try_clone().map_err(|error| error.to_string())?;
-        let Asked { agent_id, config, settings, .. } = asked;
+        if let Some(url) = settings.storage.url.as_ref().and_then(|url| beside(url, &directory)) {
+            settings.storage.url = Some(url);
+        }
+        let Resolved { storage, database_url, scheduler, redis_url, .. } = resolved;
+        let kept_in = KeptIn(storage, database_url, scheduler, redis_url);
         let written = config.deployment.url.clone();
         let (who, recreate_keys) =
             ((config.author.clone(), config.name.clone()), config.recreate_keys);
@@ -198,12 +219,9 @@ impl Registrar for Host {
             if !recreate_keys {
                 agent = agent.identity(before.running.shared_identity());
             }
-            let tasks = before.running.tasks();
-            // What is kept outside of the process is opened anew.
-            if tasks.is_volatile() {
-                agent = agent
-                    .storage(Arc::clone(tasks.storage()))
-                    .scheduler(Arc::clone(tasks.scheduler()));
+            // A file has one owner, and what is in memory would be gone.
+            if before.kept_in == kept_in {
+                agent = agent.backends(before.running.backends.clone());
             }
         }
         // The `Debug` form is the one for people: with what lies behind it.
@@ -222,7 +240,7 @@ impl Registrar for Host {
             url => url.to_owned(),
         };
         let places = Arc::clone(&self.places);
-        Ok(HostedAgent { running, listener: kept, agent_id, who, url, places })
+        Ok(HostedAgent { running, listener: kept, agent_id, who, kept_in, url, places })
     }
 }
 

@@ -6,6 +6,10 @@
 use serde_json::{Map, Value};
 use url::Url;
 
+/// The longest name or author, and the longest address, in bytes.
+const MAX_NAME: usize = 256;
+const MAX_URL: usize = 2048;
+
 /// Texts, as the reference calls them.
 const TEXTS: [&str; 6] = ["name", "author", "description", "version", "kind", "key_password"];
 const SWITCHES: [&str; 4] = ["recreate_keys", "debug_mode", "monitoring", "telemetry"];
@@ -17,6 +21,7 @@ const SWITCHES: [&str; 4] = ["recreate_keys", "debug_mode", "monitoring", "telem
 /// What to change.
 pub(super) fn check(config: &Map<String, Value>) -> Result<(), String> {
     required(config)?;
+    lengths(config)?;
     address(config)?;
     types(config)?;
     cost(config)?;
@@ -24,6 +29,21 @@ pub(super) fn check(config: &Map<String, Value>) -> Result<(), String> {
         return Err("badly formed hexadecimal UUID string".to_owned());
     }
     provider(config)
+}
+
+/// Names are part of directories, DIDs and logs; addresses, of every card.
+fn lengths(config: &Map<String, Value>) -> Result<(), String> {
+    let fields = [
+        ("author", config.get("author"), MAX_NAME),
+        ("name", config.get("name"), MAX_NAME),
+        ("deployment.url", url(config), MAX_URL),
+    ];
+    for (field, value, limit) in fields {
+        if value.and_then(Value::as_str).is_some_and(|text| text.len() > limit) {
+            return Err(format!("ConfigError: '{field}' has more than {limit} bytes."));
+        }
+    }
+    Ok(())
 }
 
 fn uuid(id: &Value) -> Option<uuid::Uuid> {

@@ -95,16 +95,80 @@ async fn another_configuration_takes_effect_and_nothing_is_lost() -> Result {
     changed["description"] = "Another one".into();
     let again = ground.register(changed, &sdk).await?;
     assert_eq!(again.answer, agent.answer);
-    let (status, card) = agent.caller.get("/.well-known/agent.json").await?;
-    assert!(status.is_success());
-    let card: serde_json::Value = serde_json::from_slice(&card)?;
-    assert_eq!(card["description"], "Another one");
+    // Connections that are open are served on for a moment.
+    let changed = async {
+        loop {
+            let (status, card) = agent.caller.get("/.well-known/agent.json").await?;
+            assert!(status.is_success());
+            let card: serde_json::Value = serde_json::from_slice(&card)?;
+            if card["description"] == "Another one" {
+                return Result::<()>::Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, changed).await??;
     // What was done before is there, and what ran goes on.
     assert_eq!(text_of(&agent.settled(&before).await?), "echo one");
     sdk.release();
     assert_eq!(state(&agent.settled(&running).await?), "completed");
     let id = agent.caller.begin("three").await?;
     assert_eq!(text_of(&agent.settled(&id).await?), "held");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_do_not_notice_that_an_agent_is_started_anew() -> Result {
+    let ground = Ground::new(&[]).await?;
+    let sdk = Sdk::start().await;
+    let agent = ground.agent("anew", &sdk).await?;
+    let asking: Vec<_> = (0..4)
+        .map(|_| {
+            let url = agent.answer.agent_url.clone();
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    // A connection of its own each time.
+                    let caller = crate::caller::Caller::at(&url);
+                    let (status, _) = caller.get("/health").await?;
+                    assert!(status.is_success());
+                }
+                Result::<()>::Ok(())
+            })
+        })
+        .collect();
+    for number in 0..10 {
+        let mut changed = agent.config.clone();
+        changed["description"] = format!("number {number}").into();
+        ground.register(changed, &sdk).await?;
+    }
+    for asked in asking {
+        asked.await??;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_file_of_tasks_goes_along_with_its_agent() -> Result {
+    let settings = [("STORAGE_TYPE", "sqlite"), ("DATABASE_URL", "sqlite:tasks.db")];
+    let ground = Ground::new(&settings).await?;
+    let sdk = Sdk::start().await;
+    // Each agent has a file of its own.
+    let (agent, other) = (ground.agent("filed", &sdk).await?, ground.agent("other", &sdk).await?);
+    let id = agent.caller.begin("one").await?;
+    agent.settled(&id).await?;
+    let mut changed = agent.config.clone();
+    changed["description"] = "Another one".into();
+    let again = ground.register(changed.clone(), &sdk).await?;
+    assert_eq!(text_of(&again.settled(&id).await?), "echo one");
+    changed["deployment"]["url"] = format!("http://127.0.0.1:{}", free_port()?).into();
+    let moved = ground.register(changed.clone(), &sdk).await?;
+    assert_eq!(text_of(&moved.settled(&id).await?), "echo one");
+    assert!(other.caller.result("tasks/get", json!({ "id": id })).await.is_err());
+
+    assert!(ground.core.unregister(moved.id(), None).await?.success);
+    let back = ground.register(changed, &sdk).await?;
+    assert_eq!(text_of(&back.settled(&id).await?), "echo one");
     Ok(())
 }
 
