@@ -337,6 +337,21 @@ impl Drop for Turn {
     }
 }
 
+/// A port that nobody has, and that the system gives to nobody who asks for any: no connection of
+/// another test takes it in the meantime.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Below the range that Linux takes ports from; each process begins somewhere else.
+    let begin = std::process::id() as usize * 37;
+    loop {
+        let offset = (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + u16::try_from(offset).expect("it is below 12,000");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A text as a whole answer.
 #[must_use]
 pub fn text(content: impl Into<String>) -> HandleResponse {

@@ -1,11 +1,11 @@
 //! `bindu serve --grpc`, as the launchers of SDKs use it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bindu_testkit::sdk::{Core, Sdk};
+use bindu_testkit::sdk::{Core, Sdk, free_port};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -22,7 +22,7 @@ struct Process {
 
 impl Process {
     async fn start(directory: &Path, output: impl Fn() -> Stdio) -> Result<Self> {
-        let port = free_port()?;
+        let port = free_port();
         let child = Command::new(env!("CARGO_BIN_EXE_bindu"))
             .args(["serve", "--grpc", "--grpc-port", &port.to_string()])
             .current_dir(directory)
@@ -54,10 +54,6 @@ impl Process {
     }
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
 fn config(port: u16) -> serde_json::Value {
     json!({
         "author": "ann@example.com", "name": "echo",
@@ -73,7 +69,7 @@ async fn a_core_serves_until_it_is_told_to_end() -> Result {
         let process = Process::start(directory.path(), Stdio::null).await?;
         let core = Core::at(process.address()).await?;
         let callback = sdk.address().to_string();
-        let answer = core.register(&config(free_port()?), &callback).await?;
+        let answer = core.register(&config(free_port()), &callback).await?;
         assert!(answer.success, "{}", answer.error);
         let sent = bindu(&["send", &answer.agent_url, "hello"]).await?;
         assert_eq!((sent.status, sent.stdout.as_str()), (Some(0), "echo hello\n"), "{sent:?}");
@@ -99,7 +95,7 @@ async fn nobody_has_to_read_what_a_core_prints() -> Result {
     drop((process.child.stdout.take(), process.child.stderr.take()));
     let sdk = Sdk::start().await;
     let core = Core::at(process.address()).await?;
-    let answer = core.register(&config(free_port()?), &sdk.address().to_string()).await?;
+    let answer = core.register(&config(free_port()), &sdk.address().to_string()).await?;
     assert!(answer.success, "{}", answer.error);
     for _ in 0..5 {
         let sent = bindu(&["send", &answer.agent_url, "hello"]).await?;
@@ -115,7 +111,7 @@ async fn documents_that_callers_send_are_read_by_a_process_of_its_own() -> Resul
     let process = Process::start(directory.path(), Stdio::null).await?;
     let sdk = Sdk::start().await;
     let core = Core::at(process.address()).await?;
-    let answer = core.register(&config(free_port()?), &sdk.address().to_string()).await?;
+    let answer = core.register(&config(free_port()), &sdk.address().to_string()).await?;
     let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/grpc/documents");
     for entry in std::fs::read_dir(&documents)? {
         let file = entry?.path();
@@ -158,7 +154,7 @@ async fn a_core_whose_output_is_not_read_goes_on() -> Result {
 
 async fn orphan(is_killed: bool) -> Result {
     let directory = tempfile::tempdir()?;
-    let port = free_port()?;
+    let port = free_port();
     // The shell starts the core and goes at once.
     let start = format!(
         "{} serve --grpc --grpc-port {port} >/dev/null 2>&1 & echo $!; sleep 0.3",
@@ -185,7 +181,7 @@ async fn orphan(is_killed: bool) -> Result {
     })
     .await?;
     let mut sdk = Sdk::start().await;
-    let answer = core.register(&config(free_port()?), &sdk.address().to_string()).await?;
+    let answer = core.register(&config(free_port()), &sdk.address().to_string()).await?;
     assert!(answer.success, "{}", answer.error);
     if is_killed {
         sdk.kill().await;

@@ -6,12 +6,10 @@ mod recorded;
 mod tls;
 mod turns;
 
-use std::net::SocketAddr;
-
 use bindu::sidecar::{RunningSidecar, Sidecar};
 use bindu::{Settings, protocol};
 use bindu_grpc::proto::RegisterAgentResponse;
-use bindu_testkit::sdk::{Core, Sdk};
+use bindu_testkit::sdk::{Core, Sdk, free_port};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -37,7 +35,7 @@ impl Ground {
 
     /// Registers an agent of this name at a free port.
     pub(crate) async fn agent(&self, name: &str, sdk: &Sdk) -> Result<Registered> {
-        self.register(config(name, free_port()?), sdk).await
+        self.register(config(name, free_port()), sdk).await
     }
 
     pub(crate) async fn register(&self, config: Value, sdk: &Sdk) -> Result<Registered> {
@@ -92,11 +90,6 @@ pub(crate) fn config(name: &str, port: u16) -> Value {
         "capabilities": { "streaming": true },
         "enable_system_message": false,
     })
-}
-
-/// A port that nobody has at the moment.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.local_addr()?.port())
 }
 
 pub(crate) fn state(task: &Value) -> String {

@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 
-use bindu_testkit::sdk::{Act, Core, Sdk, until};
+use bindu_testkit::sdk::{Act, Core, Sdk, free_port, until};
 use serde_json::json;
 
-use super::{Ground, config, free_port, state, text_of};
+use super::{Ground, config, state, text_of};
 use crate::caller::{LONG, Result, message};
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_file_of_tasks_goes_along_with_its_agent() -> Result {
     changed["description"] = "Another one".into();
     let again = ground.register(changed.clone(), &sdk).await?;
     assert_eq!(text_of(&again.settled(&id).await?), "echo one");
-    changed["deployment"]["url"] = format!("http://127.0.0.1:{}", free_port()?).into();
+    changed["deployment"]["url"] = format!("http://127.0.0.1:{}", free_port()).into();
     let moved = ground.register(changed.clone(), &sdk).await?;
     assert_eq!(text_of(&moved.settled(&id).await?), "echo one");
     assert!(other.caller.result("tasks/get", json!({ "id": id })).await.is_err());
@@ -177,7 +177,7 @@ async fn an_agent_moves_with_its_address() -> Result {
     let ground = Ground::new(&[]).await?;
     let sdk = Sdk::start().await;
     let agent = ground.agent("moves", &sdk).await?;
-    let moved = ground.register(config("moves", free_port()?), &sdk).await?;
+    let moved = ground.register(config("moves", free_port()), &sdk).await?;
     assert_eq!(moved.id(), agent.id());
     assert_eq!(moved.answer.did, agent.answer.did);
     let id = moved.caller.begin("hello").await?;
@@ -196,7 +196,7 @@ async fn an_address_has_one_agent() -> Result {
     let error = taken.err().ok_or("two agents are at one address")?.to_string();
     assert!(error.contains(agent.id()), "{error}");
 
-    let strangers = TcpListener::bind("127.0.0.1:0")?;
+    let strangers = TcpListener::bind(("127.0.0.1", free_port()))?;
     let port = strangers.local_addr()?.port();
     let taken = ground.register(config("third", port), &sdk).await;
     let error = taken.err().ok_or("it took a stranger's address")?.to_string();
@@ -233,7 +233,7 @@ async fn agents_of_one_name_share_neither_key_nor_id() -> Result {
     let ground = Ground::new(&[("DID__SUFFIX", "key")]).await?;
     let sdk = Sdk::start().await;
     let agent = ground.agent("twin", &sdk).await?;
-    let mut other = config("twin", free_port()?);
+    let mut other = config("twin", free_port());
     other["author"] = "bob@example.com".into();
     let twin = ground.register(other.clone(), &sdk).await?;
     assert_ne!(twin.id(), agent.id());
@@ -242,7 +242,7 @@ async fn agents_of_one_name_share_neither_key_nor_id() -> Result {
     assert_ne!(key(&twin.answer.did), key(&agent.answer.did));
 
     other["id"] = agent.id().into();
-    other["deployment"]["url"] = format!("http://127.0.0.1:{}", free_port()?).into();
+    other["deployment"]["url"] = format!("http://127.0.0.1:{}", free_port()).into();
     let taken = ground.register(other, &sdk).await;
     let error = taken.err().ok_or("an id was taken over")?.to_string();
     assert!(error.contains("ann@example.com"), "{error}");

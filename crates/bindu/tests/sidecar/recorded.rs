@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bindu_grpc::tonic::Code;
-use bindu_testkit::sdk::{Act, Core, Sdk};
+use bindu_testkit::sdk::{Act, Core, Sdk, free_port};
 use serde_json::{Value, json};
 
-use super::{Ground, config, free_port, state, text_of};
+use super::{Ground, config, state, text_of};
 use crate::caller::Result;
 
 fn fixture(name: &str) -> Result<Value> {
@@ -72,7 +72,7 @@ async fn registrations_get_the_recorded_identity() -> Result {
         let url = config["deployment"]["url"].as_str().unwrap_or_default().to_owned();
         let recorded = url.rsplit(':').next().unwrap_or_default();
         let recorded: String = recorded.chars().take_while(char::is_ascii_digit).collect();
-        let port = free_port()?.to_string();
+        let port = free_port().to_string();
         config["deployment"]["url"] = url.replace(&recorded, &port).into();
         let callback = match name {
             "empty callback" => String::new(),
@@ -205,7 +205,7 @@ async fn answers_end_tasks_as_recorded() -> Result {
 async fn messages_over_the_limit_and_noise_are_refused_by_status() -> Result {
     let ground = Ground::new(&[("GRPC__MAX_MESSAGE_LENGTH", "65536")]).await?;
     let sdk = Sdk::start().await;
-    let mut long = config("long", free_port()?);
+    let mut long = config("long", free_port());
     long["description"] = "x".repeat(100_000).into();
     let refused = ground.core.register(&long, &sdk.address().to_string()).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
@@ -217,7 +217,7 @@ async fn a_core_with_a_token_asks_for_it() -> Result {
     let ground = Ground::new(&[("GRPC__AUTH_TOKEN", "open sesame")]).await?;
     let sdk = Sdk::start().await;
     let callback = sdk.address().to_string();
-    let config = config("locked", free_port()?);
+    let config = config("locked", free_port());
     let strangers = [ground.core.clone(), Core::at(ground.sidecar.local_addr()).await?.token("no")];
     for stranger in strangers {
         let refused = stranger.register(&config, &callback).await.unwrap_err();
@@ -242,7 +242,7 @@ async fn skills_are_shown_with_what_their_files_say() -> Result {
     let file = "id: full-v1\nname: full\ndescription: All of it\nexamples:\n  - hi\n";
     let skills =
         vec![skill("bare", ""), skill("full", file), skill("md", "---\nname: md\n---\n# x\n")];
-    let config = config("skilled", free_port()?);
+    let config = config("skilled", free_port());
     let callback = sdk.address().to_string();
     let answer = ground.core.register_with(config.to_string(), skills, &callback).await?;
     let caller = crate::caller::Caller::at(&answer.agent_url);

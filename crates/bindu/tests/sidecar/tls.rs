@@ -9,7 +9,7 @@ use bindu_http::server::Acceptor as _;
 use bindu_mtls::{
     Acceptor, Certificates, ClientCert, Config, Connector, PeerIdentity, PeerRules, Trust,
 };
-use bindu_testkit::sdk::{Connection, Core, Sdk};
+use bindu_testkit::sdk::{Connection, Core, Sdk, free_port};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
@@ -17,7 +17,7 @@ use rcgen::{
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{config, free_port, state};
+use super::{config, state};
 use crate::caller::{Result, message};
 
 /// A private authority.
@@ -91,8 +91,7 @@ async fn a_core_with_a_certificate_serves_those_who_have_one() -> Result {
     };
     let known = reach(Connector::new(certificates(theirs.path(), &sdk_did).await?)).await?;
     let sdk = Sdk::start().await;
-    let answer =
-        known.register(&config("secure", free_port()?), &sdk.address().to_string()).await?;
+    let answer = known.register(&config("secure", free_port()), &sdk.address().to_string()).await?;
     assert!(answer.success, "{}", answer.error);
 
     let peers = PeerRules { identity: PeerIdentity::Either, ..PeerRules::default() };
@@ -145,7 +144,7 @@ async fn a_handler_is_called_with_the_agents_certificate() -> Result {
             });
         }
     });
-    let port = free_port()?;
+    let port = free_port();
     let agent = config("called", port);
     let elsewhere = core.register(&agent, "192.0.2.1:50051").await?;
     assert!(elsewhere.error.contains("in the clear"), "{}", elsewhere.error);
