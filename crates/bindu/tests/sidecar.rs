@@ -66,11 +66,17 @@ impl Registered {
         Ok(port.trim_end_matches('/').parse()?)
     }
 
+    /// A caller who has no connection yet: one that is open may be closed when its agent is started
+    /// anew, and what is just then sent over it is lost, as everywhere in HTTP/1.1.
+    pub(crate) fn stranger(&self) -> Caller {
+        Caller::at(&self.answer.agent_url)
+    }
+
     /// The task once it has ended or paused.
     pub(crate) async fn settled(&self, id: &str) -> Result<Value> {
         let settled = async {
             loop {
-                let task = self.caller.result("tasks/get", json!({ "id": id })).await?;
+                let task = self.stranger().result("tasks/get", json!({ "id": id })).await?;
                 let state = state(&task);
                 if !matches!(state.as_str(), "submitted" | "working" | "resumed" | "suspended") {
                     return Result::Ok(task);

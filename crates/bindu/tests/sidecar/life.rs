@@ -98,7 +98,7 @@ async fn another_configuration_takes_effect_and_nothing_is_lost() -> Result {
     // Connections that are open are served on for a moment.
     let changed = async {
         loop {
-            let (status, card) = agent.caller.get("/.well-known/agent.json").await?;
+            let (status, card) = agent.stranger().get("/.well-known/agent.json").await?;
             assert!(status.is_success());
             let card: serde_json::Value = serde_json::from_slice(&card)?;
             if card["description"] == "Another one" {
@@ -112,7 +112,7 @@ async fn another_configuration_takes_effect_and_nothing_is_lost() -> Result {
     assert_eq!(text_of(&agent.settled(&before).await?), "echo one");
     sdk.release();
     assert_eq!(state(&agent.settled(&running).await?), "completed");
-    let id = agent.caller.begin("three").await?;
+    let id = agent.stranger().begin("three").await?;
     assert_eq!(text_of(&agent.settled(&id).await?), "held");
     Ok(())
 }
