@@ -27,11 +27,13 @@ async fn what_was_accepted_is_done_by_the_next_process() -> Result {
         let mut settings: Vec<_> = store.iter().map(|(name, at)| (*name, at.as_str())).collect();
         settings.push(("WORKER__CONCURRENCY", "1"));
         let gate = Arc::new(Semaphore::new(0));
-        let held = Arc::clone(&gate);
+        let written = Arc::new(Semaphore::new(0));
+        let (held, wrote) = (Arc::clone(&gate), Arc::clone(&written));
         let first = replica(&who, &settings, move |turn: Turn| {
-            let gate = Arc::clone(&held);
+            let (gate, written) = (Arc::clone(&held), Arc::clone(&wrote));
             async move {
                 turn.state().update("seen", |seen: Option<u32>| seen.unwrap_or(0) + 1).await?;
+                written.add_permits(1);
                 gate.acquire().await?.forget();
                 Ok(Reply::text("first"))
             }
@@ -43,6 +45,8 @@ async fn what_was_accepted_is_done_by_the_next_process() -> Result {
             ids.push(caller.begin(&format!("{number}")).await?);
         }
         caller.until(&ids[0], "working").await?;
+        // A task is working before its handler has come as far as that.
+        tokio::time::timeout(LONG, written.acquire()).await??.forget();
         tokio::time::timeout(LONG, first.stop(Duration::ZERO)).await?;
 
         let second = replica(&who, &settings, async |turn: Turn| {
