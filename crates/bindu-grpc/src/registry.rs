@@ -174,7 +174,8 @@ struct Live<A> {
     instances: Instances,
     /// Those whose place this one has taken, and who are not done yet.
     leaving: Vec<JoinHandle<()>>,
-    _watching: AbortOnDropHandle<()>,
+    /// Looks after the instances: as long as they stay, whatever becomes of the agent.
+    watching: Option<AbortOnDropHandle<()>>,
 }
 
 impl<A> Slot<A> {
@@ -244,11 +245,11 @@ impl<R: Registrar> Registry<R> {
                 let registration = registration.clone();
                 match self.start(&agent_id, registration, &callback, before.as_ref()).await {
                     Ok(mut now) => {
-                        if let Some(Live { agent, mut leaving, .. }) = before {
+                        if let Some(Live { agent, mut leaving, watching, .. }) = before {
                             let grace = shared.config.grace;
                             leaving.retain(|leaving| !leaving.is_finished());
                             leaving.push(tokio::spawn(agent.stop(grace, Farewell::Replaced)));
-                            now.leaving = leaving;
+                            (now.leaving, now.watching) = (leaving, watching);
                         }
                         Ok(live.insert(now))
                     }
@@ -299,14 +300,14 @@ impl<R: Registrar> Registry<R> {
             instances.secure(secure);
         }
         instances.add(callback.clone());
-        let watching = tokio::spawn({
+        // Of two that watch, each would leave the instances to the other.
+        let watching = before.is_none().then(|| {
             let instances = instances.clone();
-            async move { instances.watch().await }
+            AbortOnDropHandle::new(tokio::spawn(async move { instances.watch().await }))
         });
-        let watching = AbortOnDropHandle::new(watching);
         tracing::info!(agent = agent_id, did = agent.did(), url = agent.url(), %callback, "registered");
         let leaving = Vec::new();
-        Ok(Live { registration, agent, instances, leaving, _watching: watching })
+        Ok(Live { registration, agent, instances, leaving, watching })
     }
 
     /// Notes that an SDK is alive, and says whether its agent is known.
@@ -407,6 +408,7 @@ impl<R: Registrar> Registry<R> {
             if let Some(live) = live.ok().and_then(|mut live| live.take()) {
                 slot.heard(None);
                 live.agent.stop(grace, Farewell::Closing).await;
+                futures_util::future::join_all(live.leaving).await;
                 live.instances.close();
             }
         });

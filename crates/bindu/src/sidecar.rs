@@ -92,7 +92,7 @@ impl Sidecar {
     }
 
     /// Starts the core and serves until the process is told to end (SIGINT or SIGTERM); or until
-    /// nobody needs it: the last agent was given up, and the process that started it is gone.
+    /// nobody needs it: its agents have gone, and so has the process that started it.
     ///
     /// Makes an async runtime of its own, and sets up logging; do not call it from async code.
     ///
@@ -111,7 +111,7 @@ impl Sidecar {
             tokio::select! {
                 () = signal() => tracing::info!("stopping; a second signal ends the process at once"),
                 () = deserted(emptiness, orphan_exit) => {
-                    tracing::warn!("stopping: no SDK answers, and who started the core is gone");
+                    tracing::warn!("stopping: there is no agent any more, and who started the core is gone");
                 }
             }
             tokio::select! {

@@ -117,6 +117,22 @@ async fn another_configuration_takes_effect_and_nothing_is_lost() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_process_is_looked_after_whatever_another_makes_of_the_configuration() -> Result {
+    let ground = Ground::new(&[("GRPC__HEALTH_CHECK_INTERVAL", "0.05")]).await?;
+    let (first, second) = (Sdk::start().await, Sdk::start().await);
+    let agent = ground.agent("watched", &first).await?;
+    until("it is looked after", || first.health_checks() > 0).await;
+    let mut changed = agent.config.clone();
+    changed["description"] = "Another one".into();
+    ground.register(changed, &second).await?;
+    for sdk in [&first, &second] {
+        let before = sdk.health_checks();
+        until("it is asked again and again", || sdk.health_checks() > before + 3).await;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_do_not_notice_that_an_agent_is_started_anew() -> Result {
     let ground = Ground::new(&[]).await?;
