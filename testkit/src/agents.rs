@@ -15,14 +15,12 @@ use bindu_did::{Did, SigningKey, agent_id};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use crate::fake_facilitator::FakeFacilitator;
 use crate::fake_hydra::FakeHydra;
 use crate::services::Given;
 
 /// The author that every fixture agent has.
 const AUTHOR: &str = "wire@example.com";
-
-/// Agents that are not open to everybody, or not free: they come with what locks them.
-const NOT_YET: [&str; 3] = ["private", "paid", "paid_multi"];
 
 /// Whether an agent asks for scopes, which is no part of a configuration: the settings say it.
 const REQUIRE_PERMISSIONS: &str = "auth.require_permissions";
@@ -30,11 +28,16 @@ const REQUIRE_PERMISSIONS: &str = "auth.require_permissions";
 /// What the Hydra is called among the addresses.
 const HYDRA: &str = "hydra";
 
+/// What the facilitator is called among the addresses, and where a recorded one was.
+const FACILITATOR: &str = "facilitator";
+const RECORDED_FACILITATOR: &str = "x402.facilitator_url";
+
 /// Running agents by name, and the Hydra that the locked ones ask.
 #[derive(Debug)]
 pub struct Agents {
     running: BTreeMap<String, Running>,
     hydra: Hydra,
+    facilitator: Facilitator,
     /// Where each agent has a key directory of its own, empty at the start.
     _keys: TempDir,
 }
@@ -60,10 +63,30 @@ impl Hydra {
     }
 }
 
+/// Who moves the money of paid agents.
+#[derive(Debug)]
+struct Facilitator {
+    url: String,
+    /// It ends with this value, if it is ours.
+    _fake: Option<FakeFacilitator>,
+}
+
+impl Facilitator {
+    /// The one that the settings name, or else a fake one.
+    async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let named = ["X402__FACILITATOR_URL", "FACILITATOR_URL"];
+        if named.iter().any(|name| settings.variable(name).is_some()) {
+            return Ok(Self { url: settings.x402.facilitator_url.clone(), _fake: None });
+        }
+        let fake = FakeFacilitator::start().await.context("starting a fake facilitator")?;
+        Ok(Self { url: fake.url().to_owned(), _fake: Some(fake) })
+    }
+}
+
 impl Agents {
     /// Starts every agent of `agents.json` in `fixtures` on free ports of the loopback address,
     /// with the fixture keys, under `settings`. Locked ones ask the Hydra that is `given`, or else
-    /// a fake one.
+    /// a fake one; paid ones the facilitator of the settings, or else a fake one.
     ///
     /// # Errors
     ///
@@ -81,13 +104,15 @@ impl Agents {
         let agents = described["agents"].as_object().context("agents.json has no `agents`")?;
         let keys = tempfile::tempdir().context("making a folder for keys")?;
         let hydra = Hydra::start(given).await?;
+        let facilitator = Facilitator::start(settings).await?;
         let mut running = BTreeMap::new();
-        for (name, own) in agents.iter().filter(|(name, _)| !NOT_YET.contains(&name.as_str())) {
+        for (name, own) in agents {
             let own = own.as_object().with_context(|| format!("agent {name} is no object"))?;
             let config = configuration(name, common, own, &hydra)?;
             let handler = handlers::of(name).with_context(|| format!("no handler for {name}"))?;
             let mut settings = settings.clone();
             settings.did.pki_dir = keys.path().join(name);
+            settings.x402.facilitator_url.clone_from(&facilitator.url);
             settings.auth.require_permissions = own.get(REQUIRE_PERMISSIONS) == Some(&true.into());
             // Boxed, since a starting agent is large.
             let agent = Box::pin(start(name, config, handler, fixtures, settings))
@@ -95,15 +120,17 @@ impl Agents {
                 .with_context(|| format!("starting {name}"))?;
             running.insert(name.clone(), agent);
         }
-        Ok(Self { running, hydra, _keys: keys })
+        Ok(Self { running, hydra, facilitator, _keys: keys })
     }
 
-    /// Where each agent answers; and as `hydra`, where administrators reach the Hydra.
+    /// Where each agent answers; as `hydra`, where administrators reach the Hydra; and as
+    /// `facilitator`, where payments are checked.
     #[must_use]
     pub fn urls(&self) -> BTreeMap<String, String> {
         let url = |(name, agent): (&String, &Running)| (name.clone(), agent.url().to_owned());
         let hydra = (HYDRA.to_owned(), self.hydra.admin_url.clone());
-        self.running.iter().map(url).chain([hydra]).collect()
+        let facilitator = (FACILITATOR.to_owned(), self.facilitator.url.clone());
+        self.running.iter().map(url).chain([hydra, facilitator]).collect()
     }
 
     /// Ends all of them, within `patience` for each.
@@ -160,7 +187,7 @@ fn configuration(
     config.insert("deployment".into(), json!({ "url": "http://127.0.0.1:0", "expose": false }));
     for (key, value) in own {
         match key.split_once('.') {
-            _ if key == REQUIRE_PERMISSIONS => {}
+            _ if key == REQUIRE_PERMISSIONS || key == RECORDED_FACILITATOR => {}
             Some(("deployment", inner)) => config["deployment"][inner] = value.clone(),
             // The recorded addresses are those of one machine.
             _ if key == "auth" => drop(config.insert(key.clone(), lock(hydra))),

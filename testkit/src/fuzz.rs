@@ -12,9 +12,13 @@ use bindu_agent::skills::Skill;
 use bindu_did::{Did, DidDocument, did::validate_format, document::validate_document};
 use bindu_http::sse::{self, Event, Parser};
 use bindu_protocol::{
-    AgentCard, Answer, ContextParams, Dialect, DialectPolicy, FeedbackParams, ListParams, Marks,
-    Message, Part, PushParams, PushSetParams, Request, SendParams, StreamEvent, Task, TaskParams,
-    method,
+    AgentCard, Answer, ContextParams, Dialect, DialectPolicy, FeedbackParams, Json, ListParams,
+    Marks, Message, Part, PushParams, PushSetParams, Request, SendParams, StreamEvent, Task,
+    TaskParams, Timestamp, method,
+};
+use bindu_x402::{
+    Amount, Networks, PaymentOption, PaymentPayload, PaymentRequired, Price, SettleResponse,
+    SupportedKinds, VerifyResponse, check, header, offers, v1,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -24,7 +28,7 @@ use serde_json::Value;
 pub type Target = fn(&[u8]);
 
 /// The targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("rpc_body", rpc_body),
     ("parts", parts),
     ("did", did),
@@ -32,6 +36,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("sse", sse_stream),
     ("skill", skill),
     ("config", config),
+    ("payment", payment),
 ];
 
 const DIALECTS: [Dialect; 2] = [Dialect::Reference, Dialect::V0_3];
@@ -172,6 +177,64 @@ pub fn config(data: &[u8]) {
     match AgentConfig::from_json(text) {
         Ok(config) => assert!(!config.name.trim().is_empty(), "an agent has a name"),
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A payment, as a header has it, or pasted, or inside a task; or what a facilitator answers.
+pub fn payment(data: &[u8]) {
+    let networks = Networks::default();
+    if let Ok(mut payload) = header::decode_or_json(data) {
+        // What is no whole number may become its neighbour.
+        payload.accepted.extra.retain(|_, value| !value.to_string().contains(['.', 'e', 'E']));
+        for value in [header::encode(&payload), payload.token()] {
+            // Longer than it came, it may be too long.
+            if value.len() <= header::MAX_BYTES {
+                assert_eq!(header::decode(value.as_bytes()).as_ref(), Ok(&payload), "{value}");
+            }
+        }
+        checked(&payload);
+    }
+    let Ok(text) = str::from_utf8(data) else { return };
+    if let Ok(json) = serde_json::from_str::<Json>(text) {
+        let option = PaymentOption {
+            amount: "0.01".to_owned(),
+            network: "base-sepolia".to_owned(),
+            pay_to: Some("0xa11ce0000000000000000000000000000000a11c".to_owned()),
+            ..PaymentOption::default()
+        };
+        let offers = offers(&[option], &networks).expect("an option that can be offered");
+        if let Ok(payload) = v1::decode(&json, &offers, &networks) {
+            checked(&payload);
+        }
+    }
+    if let Ok(required) = serde_json::from_str::<PaymentRequired>(text) {
+        let _: PaymentRequired = serde_json::from_str(&required.body()).expect("what was written");
+        let _: PaymentRequired = required.in_task().parse().expect("and inside a task");
+    }
+    if let Ok(receipt) = serde_json::from_str::<SettleResponse>(text) {
+        let _ = receipt.says_already_used();
+        let text = serde_json::to_string(&receipt).expect("a receipt is JSON");
+        let again: SettleResponse = serde_json::from_str(&text).expect("what was written");
+        assert_eq!(serde_json::to_string(&again).expect("and again"), text);
+    }
+    let _ = serde_json::from_str::<VerifyResponse>(text);
+    let _ = serde_json::from_str::<SupportedKinds>(text);
+    if let Ok(price) = text.parse::<Price>() {
+        assert_eq!(price.to_string().parse(), Ok(price.clone()));
+        let _ = price.atomic(36);
+    }
+    if let Ok(amount) = text.parse::<Amount>() {
+        assert_eq!(amount.to_decimal(6).parse::<Price>().expect("a price").atomic(6), Ok(amount));
+    }
+}
+
+/// What was found good is found good again, and is the same payment.
+fn checked(payload: &PaymentPayload) {
+    let offers = [payload.accepted.clone()];
+    let now = Timestamp::from_unix_micros(1_000_000_000_000);
+    if let Ok(once) = check(payload, &offers, now) {
+        let twice = check(once.payload(), &offers, now).expect("it was good");
+        assert_eq!((twice.key(), twice.payload()), (once.key(), once.payload()));
     }
 }
 

@@ -5,6 +5,8 @@
 //! - [`services`] are real servers for tests: private Postgres, Redis, Hydra and step-ca.
 //! - `fake_hydra::FakeHydra` (feature `fake-hydra`) stands in for Hydra: it knows the clients and
 //!   tokens of the recorded conversations, tells what it was asked, and fails on demand.
+//! - `fake_facilitator::FakeFacilitator` (feature `fake-facilitator`) stands in for an x402
+//!   facilitator: it keeps account of the money that really moves, and misbehaves on demand.
 //! - `test_agent::TestAgent` (feature `agents`) is an agent for one test, with its client.
 //! - `agents` (feature) are the agents those conversations were held with; `bench` measures an
 //!   agent, `soak` is unkind to one, `crash` kills several and whatever they stand on.
@@ -18,6 +20,8 @@ pub mod agents;
 pub mod bench;
 #[cfg(feature = "agents")]
 pub mod crash;
+#[cfg(feature = "fake-facilitator")]
+pub mod fake_facilitator;
 #[cfg(feature = "fake-hydra")]
 pub mod fake_hydra;
 #[cfg(feature = "fuzz")]

@@ -19,7 +19,8 @@
 //! ([`DATABASE_URL`], [`REDIS_URL`], [`HYDRA_ADMIN_URL`], …), and fail without. [`Services`] is
 //! what stands behind that command.
 //!
-//! Postgres and Redis come from Debian's packages. Hydra and step-ca are built by Go from their
+//! Postgres and Redis come from Debian's packages, and so does the Chromium that tests of pages
+//! need ([`Machine::chromium`]). Hydra and step-ca are built by Go from their
 //! published modules, whose checksums are beside this crate; what is built is kept in a cache of
 //! the user's (`$XDG_CACHE_HOME/bindu`), so it takes minutes only once.
 
@@ -65,26 +66,26 @@ pub const MTLS_CA_ROOT_FILE: &str = "MTLS__CA_ROOT_FILE";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServicesError {
-    /// A server is not there and may not be installed.
+    /// A server, or another program, is not there and may not be installed.
     #[error(
         "{server} is not installed, and only root on Debian may install it from here: \
-         install it (`apt-get install {package}`), or set {variable} to the address of a running one"
+         install it (`apt-get install {packages}`), or set {instead}"
     )]
     Missing {
         /// What is not there.
         server: &'static str,
-        /// The Debian package that has it.
-        package: &'static str,
-        /// What points at a running one.
-        variable: &'static str,
+        /// The Debian packages that have it.
+        packages: &'static str,
+        /// What can be set instead, and to what.
+        instead: &'static str,
     },
     /// The packages could not be installed.
-    #[error("installing {package} failed, and {variable} names no running one: {log}")]
+    #[error("installing {packages} failed, and nobody set {instead}: {log}")]
     Install {
-        /// The Debian package.
-        package: &'static str,
-        /// What points at a running one.
-        variable: &'static str,
+        /// The Debian packages.
+        packages: &'static str,
+        /// What can be set instead, and to what.
+        instead: &'static str,
         /// The end of what was said.
         log: String,
     },

@@ -15,6 +15,7 @@ mod soak;
 mod test;
 mod tidy;
 mod vectors;
+mod web;
 mod wire;
 mod workspace;
 
@@ -40,6 +41,8 @@ enum Command {
     Test(test::Args),
     /// Run the tests of the SDKs in other languages, for those whose toolchain is here.
     Sdks(sdks::Args),
+    /// Pay agents as strangers do: with the ecosystem's x402 client, and in a browser.
+    Web(web::Args),
     /// Start and stop a Postgres, a Redis, a Hydra and a step-ca for tests by hand.
     Services(services::Args),
     /// Check that crates depend on lower layers only, and heavy packages have one owner.
@@ -80,6 +83,7 @@ fn run(workspace: Workspace, command: &Command) -> anyhow::Result<()> {
         Command::Ci => ci::run(workspace),
         Command::Test(args) => test::run(workspace, args)?.into_result(),
         Command::Sdks(args) => sdks::run(&workspace, args)?.into_result(),
+        Command::Web(args) => web::run(&workspace, args)?.into_result(),
         Command::Services(args) => services::run(&workspace, args),
         Command::Layers => layers::run(&workspace),
         Command::Tidy => tidy::run(&workspace),

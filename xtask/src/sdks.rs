@@ -15,11 +15,14 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bindu_testkit::services::Watcher;
 
-use self::report::Report;
+pub(crate) use self::report::Report;
 use crate::{test::Totals, workspace, workspace::Workspace};
 
 /// The contract. Each SDK has a copy, since its package has to stand alone.
 const CONTRACT: &str = "crates/bindu-grpc/proto/agent_handler.proto";
+
+/// What Node.js is.
+pub(crate) const NODE: [&[&str]; 2] = [&["node", "--version"], &["npm", "--version"]];
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -49,7 +52,7 @@ impl Sdk {
     /// What has to be there, each asked for its version.
     fn tools(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Typescript => &[&["node", "--version"], &["npm", "--version"]],
+            Self::Typescript => &NODE,
             Self::Python => {
                 &[&["python3", "-c", "import sys, venv; assert sys.version_info >= (3, 10)"]]
             }
@@ -81,7 +84,7 @@ fn test(workspace: &Workspace, sdks: &[Sdk]) -> anyhow::Result<Totals> {
     let mut totals = Totals { complete: true, ..Totals::default() };
     for &sdk in sdks {
         println!("\n-- SDK {}", sdk.name());
-        if let Some(missing) = missing(sdk) {
+        if let Some(missing) = missing(sdk.tools()) {
             let line = format!("NOT TESTED: {}, {missing}", sdk.name());
             println!("{line}");
             totals.said.push(line);
@@ -108,9 +111,9 @@ fn test(workspace: &Workspace, sdks: &[Sdk]) -> anyhow::Result<Totals> {
     Ok(totals)
 }
 
-/// What is not there of an SDK's toolchain.
-fn missing(sdk: Sdk) -> Option<String> {
-    sdk.tools().iter().find_map(|tool| {
+/// What of some tools is not there, each of them asked for its version.
+pub(crate) fn missing(tools: &[&[&str]]) -> Option<String> {
+    tools.iter().find_map(|tool| {
         let (program, arguments) = tool.split_first()?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -174,16 +177,11 @@ impl Place {
     }
 
     fn typescript(&self) -> anyhow::Result<Report> {
-        let modules = self.folder.join("node_modules");
-        installed(&self.folder.join("package-lock.json"), &modules, || {
-            // What the packages bring along runs in no script of theirs.
-            let ci = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
-            workspace::run(self.command("npm").args(ci))
-        })?;
+        npm_ci(&self.folder)?;
         for script in ["build", "check"] {
             workspace::run(self.command("npm").args(["run", "--silent", script]))?;
         }
-        self.report(self.command("npm").args(["test", "--silent"]), Report::read_tap)
+        report(self.command("npm").args(["test", "--silent"]), Report::read_tap)
     }
 
     fn python(&self) -> anyhow::Result<Report> {
@@ -196,7 +194,7 @@ impl Place {
             workspace::run(self.command(&python).args(pip).arg(&requirements))
         })?;
         let pytest = ["-B", "-m", "pytest", "--verbose", "-p", "no:cacheprovider"];
-        self.report(self.command(&python).args(pytest), Report::read_pytest)
+        report(self.command(&python).args(pytest), Report::read_pytest)
     }
 
     fn kotlin(&self) -> anyhow::Result<Report> {
@@ -205,7 +203,7 @@ impl Place {
             fs::remove_dir_all(&reports).context("removing the reports of an earlier run")?;
         }
         let maven = ["--quiet", "--batch-mode", "test"];
-        let mut report = self.report(self.command("mvn").args(maven), |_, _| ())?;
+        let mut report = report(self.command("mvn").args(maven), |_, _| ())?;
         if let Ok(files) = fs::read_dir(&reports) {
             for file in files {
                 let file = file?.path();
@@ -222,28 +220,36 @@ impl Place {
         command.current_dir(&self.folder).env("BINDU_BIN", &self.bindu).stdin(Stdio::null());
         command
     }
+}
 
-    /// Runs tests, shows what they say and has it read. They must have run, and all be well.
-    fn report(
-        &self,
-        command: &mut Command,
-        read: impl Fn(&mut Report, &str),
-    ) -> anyhow::Result<Report> {
-        let doing = || format!("running the tests in {}", self.folder.display());
-        let (mut child, _watcher) =
-            Watcher::spawn(command.stdout(Stdio::piped())).with_context(doing)?;
-        let mut report = Report::default();
-        if let Some(output) = child.stdout.take() {
-            for line in BufReader::new(output).split(b'\n') {
-                let line = line.with_context(doing)?;
-                let line = String::from_utf8_lossy(&line);
-                println!("{line}");
-                read(&mut report, &line);
-            }
+/// Runs tests, shows what they say and has it read. They must have run, and all be well.
+pub(crate) fn report(
+    command: &mut Command,
+    read: impl Fn(&mut Report, &str),
+) -> anyhow::Result<Report> {
+    let doing = "running the tests";
+    let (mut child, _watcher) = Watcher::spawn(command.stdout(Stdio::piped())).context(doing)?;
+    let mut report = Report::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line.context(doing)?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            read(&mut report, &line);
         }
-        report.ended_well = child.wait().with_context(doing)?.success();
-        Ok(report)
     }
+    report.ended_well = child.wait().context(doing)?.success();
+    Ok(report)
+}
+
+/// Installs the packages of Node.js that a folder pins, unless that was done before.
+pub(crate) fn npm_ci(folder: &Path) -> anyhow::Result<()> {
+    installed(&folder.join("package-lock.json"), &folder.join("node_modules"), || {
+        // What the packages bring along runs in no script of theirs.
+        let ci = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
+        let mut npm = Command::new("npm");
+        workspace::run(npm.args(ci).current_dir(folder).stdin(Stdio::null()))
+    })
 }
 
 /// Installs what a file pins, unless that was done before.

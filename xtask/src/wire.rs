@@ -30,8 +30,8 @@ const REFERENCE: &str = "fixtures/wire/reference";
 /// Where our own transcripts of A2A 0.3 lie.
 const V0_3: &str = "fixtures/wire/v0_3";
 
-/// Areas whose agents need a price or a sidecar, and what is no area.
-const LEFT_OUT: [&str; 5] = ["fixtures", "grpc", "negotiation", "private", "x402"];
+/// Areas whose agents need a sidecar, and what is no area.
+const LEFT_OUT: [&str; 2] = ["fixtures", "grpc"];
 
 /// The port that the agent with a webhook of its own posts to, as it was recorded.
 const WEBHOOK_PORT: u16 = 9797;
@@ -43,9 +43,9 @@ const JOBS: u16 = 6;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only start the agents: write a JSON map of their names and addresses here
-    /// once all of them answer, and run until SIGINT or SIGTERM. Beside them runs a fake
+    /// once all of them answer, and run until SIGINT or SIGTERM. Beside them run a fake
     /// Hydra, called `hydra` there, unless `HYDRA__ADMIN_URL` and `HYDRA__PUBLIC_URL`
-    /// name one.
+    /// name one, and a fake facilitator, called `facilitator`, unless `FACILITATOR_URL` does.
     #[arg(long, value_name = "MAP", conflicts_with_all = ["map", "transcripts"])]
     serve: Option<PathBuf>,
     /// Start no agents but replay against running ones, whose addresses are in this
@@ -410,8 +410,22 @@ mod tests {
         assert_eq!(
             names,
             [
-                "card", "contexts", "did", "errors", "history", "http", "hydra", "message", "push",
-                "results", "skills", "stream", "tasks"
+                "card",
+                "contexts",
+                "did",
+                "errors",
+                "history",
+                "http",
+                "hydra",
+                "message",
+                "negotiation",
+                "private",
+                "push",
+                "results",
+                "skills",
+                "stream",
+                "tasks",
+                "x402"
             ]
         );
     }

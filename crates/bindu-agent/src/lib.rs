@@ -25,6 +25,7 @@
 //! - [`loose`] turns what a dynamically typed handler returns (a string, a dictionary, a list, the
 //!   values of a generator) into a `Reply`.
 //! - [`skills`] reads `skill.yaml` and `SKILL.md` and shows skills as the agent's routes do.
+//! - [`negotiation`] judges whether a task suits those skills, and how well.
 //!
 //! Left out: whoever runs handlers. Loading the conversation, keeping time, catching panics,
 //! signing artifacts and storing what came out is the worker's work, and so is keeping state: a
@@ -35,6 +36,7 @@ mod blocking;
 mod chunk;
 mod handler;
 pub mod loose;
+pub mod negotiation;
 mod reply;
 pub mod skills;
 pub mod state;

@@ -34,7 +34,7 @@ pub use self::error::SkillError;
 use self::fields::Fields;
 pub use self::load::MAX_FILE_BYTES;
 pub use self::set::SkillSet;
-pub use self::view::{SkillDetail, SkillListing, SkillSummary};
+pub use self::view::{Catalog, SkillDetail, SkillListing, SkillSummary};
 
 /// The media type that a skill takes and answers in, if it does not say.
 const DEFAULT_MODE: &str = "text/plain";

@@ -86,6 +86,11 @@ impl ReplayGuard for Away {
         let failed = StorageError::Backend { doing: "asking", source: "away".into() };
         Box::pin(async move { Err(failed) })
     }
+
+    fn forget<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), StorageError>> {
+        let failed = StorageError::Backend { doing: "forgetting", source: "away".into() };
+        Box::pin(async move { Err(failed) })
+    }
 }
 
 #[tokio::test]

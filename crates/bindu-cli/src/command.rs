@@ -4,6 +4,8 @@ mod about;
 mod card;
 mod db;
 mod did;
+mod negotiate;
+mod payments;
 mod peer;
 mod send;
 mod serve;
@@ -27,9 +29,15 @@ pub(crate) enum Command {
     /// Look at tasks, follow them, end them.
     #[command(subcommand, after_help = crate::exit::HELP)]
     Task(task::Command),
+    /// Ask several agents whether they take a task on, and rank what they say.
+    #[command(after_help = NEGOTIATE_HELP)]
+    Negotiate(Box<negotiate::Args>),
     /// Look after the database of an agent.
     #[command(subcommand)]
     Db(db::Command),
+    /// Look at the payments that an agent keeps account of, and decide those that it cannot.
+    #[command(subcommand)]
+    Payments(payments::Command),
     /// Make and show identities.
     #[command(subcommand)]
     Did(did::Command),
@@ -44,6 +52,13 @@ pub(crate) enum Command {
     ExtractText,
 }
 
+/// How `negotiate` ends.
+const NEGOTIATE_HELP: &str = "Each agent judges itself; nothing begins. Exit status:
+  0  an agent accepts
+  1  no agent answered
+  2  the arguments are wrong
+  4  the agents that answered refuse";
+
 /// What the core starts this program with, to read what callers send.
 const EXTRACT_TEXT: &str = "extract-text";
 
@@ -53,7 +68,9 @@ impl Command {
             Self::Card(args) => wait_for(args.run(output)),
             Self::Send(args) => wait_for(args.run(output)),
             Self::Task(command) => wait_for(command.run(output)),
+            Self::Negotiate(args) => wait_for(args.run(output)),
             Self::Db(command) => wait_for(command.run(output)),
+            Self::Payments(command) => wait_for(command.run(output)),
             Self::Did(command) => command.run(output),
             Self::Serve(args) => args.run(),
             Self::Completions(args) => args.run(output),

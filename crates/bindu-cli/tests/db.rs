@@ -115,7 +115,7 @@ async fn status_counts_what_a_file_holds() -> Result {
     let status = json(dir.path(), &args).await?;
     assert_eq!(status["storage"], "sqlite");
     assert_eq!(status["did"], AGENT);
-    assert_eq!((&status["layout"], &status["current"]), (&1.into(), &true.into()), "{status}");
+    assert_eq!((&status["layout"], &status["current"]), (&2.into(), &true.into()), "{status}");
     assert_eq!(status["tasks"]["completed"], 1, "{status}");
     assert_eq!(status["tasks"]["submitted"], 1, "{status}");
     assert_eq!(status["outbox"]["runs"], 1, "{status}");
@@ -193,6 +193,28 @@ async fn a_file_in_use_or_of_another_program_is_left_alone() -> Result {
         assert!(said.contains("of another program, or damaged"), "{foreign:?}");
     }
     assert_eq!(std::fs::read_to_string(&notes)?, "not a database");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_told_from_one_in_order() -> Result {
+    let dir = tempfile::tempdir()?;
+    let dir = dir.path();
+    drop(open(dir).await?);
+    // The layout's number, in the header of the file; from before payments were kept.
+    let file = dir.join("tasks.db");
+    let mut bytes = std::fs::read(&file)?;
+    let number = bytes.get_mut(60..64).ok_or("a header")?;
+    number.copy_from_slice(&1_u32.to_be_bytes());
+    std::fs::write(&file, bytes)?;
+
+    let args = ["check", "--url", "sqlite:tasks.db"];
+    let old = db(dir, &args).await?;
+    assert_eq!(old.status, Some(1), "{old:?}");
+    assert!(old.stdout.contains("- its layout is 1, and should be 2\n"), "{old:?}");
+    assert!(old.stderr.contains("`bindu db migrate`"), "{old:?}");
+    let others = db(dir, &["migrate", "--url", "sqlite:tasks.db", "--did", OTHER]).await?;
+    assert!(others.stderr.contains("belongs to did:bindu:ann:echo:1, not to"), "{others:?}");
     Ok(())
 }
 

@@ -7,6 +7,9 @@ mod did;
 mod identity;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod needs_services;
+mod negotiate;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod payments;
 mod run;
 mod send;
 mod serve;

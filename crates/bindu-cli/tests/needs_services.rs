@@ -1,13 +1,14 @@
 //! `bindu db`, on PostgreSQL.
 
 use bindu_postgres::{PostgresConfig, PostgresStore};
-use bindu_protocol::{Owner, TaskId, TaskState};
-use bindu_storage::Storage as _;
+use bindu_protocol::{Owner, TaskId, TaskState, Timestamp};
+use bindu_storage::{Ledger as _, PaymentState, Storage as _, StorageError};
 use bindu_testkit::services::{Machine, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::db::{begun, db, fill, json};
+use crate::payments;
 use crate::run::Result;
 
 const OWNER: &str = "did:bindu:bob:client:2";
@@ -141,6 +142,32 @@ async fn more_than_a_batch_is_pruned_and_counted() -> Result {
     assert_eq!(agent.json(&args).await?["tasks"], 503);
     assert_eq!(agent.json(&args).await?["tasks"], 0);
     assert!(store.load(&"waiting".parse::<TaskId>()?).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn payments_are_looked_at_and_decided_beside_a_running_agent() -> Result {
+    let agent = Agent::new()?;
+    let store = agent.store().await?;
+    let made = payments::fill(&store).await?;
+    let listed = payments::json(agent.dir.path(), &agent.args(&["list"])).await?;
+    assert_eq!(listed["payments"].as_array().map(Vec::len), Some(4), "{listed}");
+    assert_eq!(listed["payments"][0]["key"], made[3].key.as_str());
+    let balance = payments::json(agent.dir.path(), &agent.args(&["balance"])).await?;
+    assert_eq!(balance["payments"], 4, "{balance}");
+
+    let transaction = format!("0x{}", "ab".repeat(32));
+    let decide = ["reconcile", made[0].key.as_str(), "--settled", &transaction];
+    let decided = payments::json(agent.dir.path(), &agent.args(&decide)).await?;
+    assert_eq!((&decided["state"], &decided["version"]), (&"settled".into(), &3.into()));
+    let found = store.payment(&made[0].key).await?.ok_or("the payment is there")?;
+    assert_eq!(found.state, PaymentState::Settled);
+    assert_eq!(store.due_payments(Timestamp::now(), 10).await?.last(), Some(&found));
+    // What the agent had read is void.
+    let stale = store.advance(made[0].clone()).await;
+    assert!(matches!(stale, Err(StorageError::PaymentConflict(_))), "{stale:?}");
+    let shown = payments::payments(agent.dir.path(), &agent.args(&["show", decide[1]])).await?;
+    assert!(shown.stdout.contains("state     settled, at version 3\n"), "{shown:?}");
     Ok(())
 }
 

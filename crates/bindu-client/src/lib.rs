@@ -29,6 +29,11 @@
 //! always. The agent's card decides, or [`ClientBuilder::dialect`]. In the reference's
 //! dialect callers choose the ids of tasks and contexts; the client makes them.
 //!
+//! # Bids
+//!
+//! Agents of Bindu say how well a task suits them ([`Client::negotiate`]); [`bids`] asks several at
+//! once and ranks what they say.
+//!
 //! # What is sent twice
 //!
 //! Whatever only reads is sent again after connection errors, time-outs and the statuses 429,
@@ -80,6 +85,7 @@ mod client;
 mod error;
 #[cfg(feature = "hydra")]
 mod hydra;
+mod negotiate;
 mod outgoing;
 mod params;
 mod peer;
@@ -90,6 +96,7 @@ mod webhook;
 pub use auth::{Token, TokenAsk, TokenSource};
 pub use client::{Client, ClientBuilder};
 pub use error::ClientError;
+pub use negotiate::{Bid, bids};
 pub use outgoing::Outgoing;
 pub use peer::{KeySource, Peer};
 pub use principal::{Principal, PrincipalConfig};

@@ -6,6 +6,7 @@ mod locked;
 mod messages;
 #[cfg(all(feature = "hydra", feature = "mtls"))]
 mod needs_services;
+mod negotiate;
 mod peers;
 mod principal;
 mod signatures;

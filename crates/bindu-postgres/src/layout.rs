@@ -10,7 +10,7 @@ use crate::schema::quoted;
 use crate::{PostgresConfig, PostgresError};
 
 /// The version of the tables that this crate makes. Later versions only add to it.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// What was found in a database, without changing it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -199,6 +199,10 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("bindu_once", "until", "timestamp with time zone"),
     ("bindu_agent_state", "value", "jsonb"),
     ("bindu_replay", "until", "timestamp with time zone"),
+    ("bindu_payments", "version", "bigint"),
+    ("bindu_payments", "payload", "json"),
+    ("bindu_payments", "due_at", "timestamp with time zone"),
+    ("bindu_payments", "write_id", "uuid"),
 ];
 
 async fn inspect(client: &Client, config: &PostgresConfig) -> Result<LayoutReport, PostgresError> {

@@ -169,6 +169,29 @@ CREATE TABLE IF NOT EXISTS {s}.bindu_replay (
     claim uuid NOT NULL
 );
 CREATE INDEX IF NOT EXISTS bindu_replay_until ON {s}.bindu_replay (until);
+-- A payment may be there before its task, and stays when that goes. json keeps texts as they came.
+CREATE TABLE IF NOT EXISTS {s}.bindu_payments (
+    key text COLLATE "C" PRIMARY KEY,
+    version bigint NOT NULL,
+    state text NOT NULL,
+    task_id text NOT NULL,
+    owner_did text,
+    payload json NOT NULL,
+    requirements json NOT NULL,
+    receipt json,
+    error text,
+    attempts bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
+    due_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    write_id uuid NOT NULL
+);
+CREATE INDEX IF NOT EXISTS bindu_payments_by_age ON {s}.bindu_payments (created_at, key);
+CREATE INDEX IF NOT EXISTS bindu_payments_by_state ON {s}.bindu_payments (state, created_at, key);
+CREATE INDEX IF NOT EXISTS bindu_payments_by_task ON {s}.bindu_payments (task_id, created_at, key);
+CREATE INDEX IF NOT EXISTS bindu_payments_due ON {s}.bindu_payments (due_at, key)
+    WHERE due_at IS NOT NULL;
 
 -- What hangs on a task goes with it, whoever deletes it. No foreign keys: each row of the log would
 -- pay for the check, and a job may be queued before anything else is known of its task.

@@ -37,6 +37,9 @@
 //! task is loaded or its log is read, and enters the log as a snapshot; until then no writer that
 //! has not seen it can overwrite it.
 //!
+//! The store is a [`Ledger`](bindu_storage::Ledger) as well: payments are in `bindu_payments`, as JSON texts
+//! that come back as they were written, and stay when their task goes.
+//!
 //! Task and context ids that are no UUIDs are kept under a UUID made of them, with the id beside it.
 //! Texts cannot hold U+0000; it becomes U+FFFD. A number with an exponent is written out. Metadata
 //! that are an empty object are as good as none. A status without a time gets that of its change.

@@ -2,6 +2,7 @@
 
 mod beside;
 mod end;
+mod ledger;
 mod list;
 mod state;
 
@@ -471,5 +472,9 @@ impl ReplayGuard for PostgresStore {
         until: Timestamp,
     ) -> BoxFuture<'a, Result<bool, StorageError>> {
         Box::pin(self.inner.first(key, now, until))
+    }
+
+    fn forget<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(self.inner.forget(key))
     }
 }

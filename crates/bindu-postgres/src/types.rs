@@ -60,6 +60,28 @@ impl<'a> FromSql<'a> for Jsonb<&'a str> {
     accepts!(JSONB);
 }
 
+/// JSON whose text comes back as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verbatim<T>(pub(crate) T);
+
+impl<T: AsRef<str> + std::fmt::Debug> ToSql for Verbatim<T> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
+        out.put_slice(self.0.as_ref().as_bytes());
+        Ok(IsNull::No)
+    }
+
+    accepts!(JSON);
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Verbatim<&'a str> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, BoxError> {
+        Ok(Self(std::str::from_utf8(raw)?))
+    }
+
+    accepts!(JSON);
+}
+
 /// JSON text that the server takes, and gives back with the same meaning: U+0000, which no text of
 /// the server can hold, and halves of surrogate pairs become U+FFFD; numbers are written out.
 pub(crate) fn clean(json: String) -> String {

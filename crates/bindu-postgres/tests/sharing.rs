@@ -237,14 +237,14 @@ async fn lost_connections_heal() {
 }
 
 /// Between the store and the server: lets the nth answer vanish together with its connection.
-struct Thief {
-    url: String,
-    steal: Arc<std::sync::Mutex<Option<Vec<u8>>>>,
+pub(crate) struct Thief {
+    pub(crate) url: String,
+    pub(crate) steal: Arc<std::sync::Mutex<Option<Vec<u8>>>>,
 }
 
 /// A port that passes everything on, until `steal` is armed with a piece of a statement's
 /// parameters: then what the server answers to it is thrown away, and the connection with it.
-async fn thief() -> Thief {
+pub(crate) async fn thief() -> Thief {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let mut there = url::Url::parse(&url()).expect("the address is a URL");

@@ -24,6 +24,12 @@ mod replay {
     bindu_storage::replay_guard_tests!(store);
 }
 
+mod ledger {
+    use super::store;
+
+    bindu_storage::ledger_tests!(store);
+}
+
 mod scheduler {
     use super::queue;
 

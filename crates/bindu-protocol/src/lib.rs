@@ -47,6 +47,7 @@ pub mod method;
 mod negotiation;
 mod params;
 mod part;
+pub mod payment;
 mod push;
 pub mod reference;
 mod rpc;
@@ -74,8 +75,10 @@ pub use id::{ArtifactId, ContextId, IdError, MAX_ID_CHARS, MessageId, PushConfig
 pub use json::{Json, JsonObject, MAX_DEPTH, is_nested_deeper};
 pub use message::{Artifact, Message, Role};
 pub use negotiation::{
-    AgentIdentity, ExecutionRequest, ExecutionResponse, NegotiationContext, NegotiationProposal,
-    NegotiationSessionStatus, NegotiationStatus,
+    AgentIdentity, CostAmount, ExecutionRequest, ExecutionResponse, MAX_NEGOTIATION_LIST,
+    MAX_SUMMARY_CHARS, NegotiationAnswer, NegotiationContext, NegotiationProposal,
+    NegotiationRequest, NegotiationRequestError, NegotiationSessionStatus, NegotiationStatus,
+    NegotiationWeights, RejectionReason, SkillMatch, Subscores,
 };
 pub use params::{
     ContextParams, FeedbackParams, ListParams, PushParams, PushSetParams, SendConfiguration,

@@ -2,6 +2,15 @@
 //!
 //! Written in snake_case, as the reference shows them.
 
+mod answer;
+mod request;
+
+pub use self::answer::{NegotiationAnswer, RejectionReason, SkillMatch, Subscores};
+pub use self::request::{
+    CostAmount, MAX_NEGOTIATION_LIST, MAX_SUMMARY_CHARS, NegotiationRequest,
+    NegotiationRequestError, NegotiationWeights,
+};
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

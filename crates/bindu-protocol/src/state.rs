@@ -37,7 +37,7 @@ pub enum TaskState {
     Failed,
     /// The agent declined the work. Terminal.
     Rejected,
-    /// The handler asked to be paid first.
+    /// The caller must pay first; the work begins when it has.
     PaymentRequired,
     /// Only ever read, of a peer's task; never written.
     Unknown,
@@ -148,7 +148,7 @@ impl TaskState {
     /// Whether a task may begin in this state.
     #[must_use]
     pub const fn is_initial(self) -> bool {
-        matches!(self, Self::Submitted | Self::NegotiationBidSubmitted)
+        matches!(self, Self::Submitted | Self::PaymentRequired | Self::NegotiationBidSubmitted)
     }
 
     /// Whether a task in this state may go to `next`. A state never follows itself.
@@ -157,9 +157,14 @@ impl TaskState {
         use TaskState as S;
         match (self, next) {
             (from, S::Canceled | S::Failed) => !from.is_terminal() && !matches!(from, S::Unknown),
-            (S::Submitted, to) => {
-                matches!(to, S::Working | S::Rejected | S::TrustVerificationRequired | S::Pending)
-            }
+            (S::Submitted, to) => matches!(
+                to,
+                S::Working
+                    | S::Rejected
+                    | S::PaymentRequired
+                    | S::TrustVerificationRequired
+                    | S::Pending
+            ),
             (S::Working, to) => matches!(
                 to,
                 S::Completed
@@ -241,6 +246,7 @@ mod tests {
                 S::Failed,
                 S::Rejected,
                 S::Canceled,
+                S::PaymentRequired,
                 S::TrustVerificationRequired,
                 S::Pending,
             ],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bindu_protocol::Timestamp;
 use bindu_storage::{BoxFuture, ReplayGuard, StorageError};
 use fred::clients::Client;
+use fred::error::Error;
 use fred::interfaces::KeysInterface;
 use fred::types::{Expiration, SetOptions};
 use tokio::time::Instant;
@@ -83,8 +84,7 @@ impl ReplayGuard for RedisReplayGuard {
             let key = format!("{}{key}", self.base);
             // By its own mark a call knows a key that it set before its answer was lost.
             let mark = Uuid::new_v4().simple().to_string();
-            let give_up = Instant::now() + self.patience;
-            let mut pause = Duration::from_millis(20);
+            let mut tries = Tries::new(self.patience, "asking whether a key is new");
             loop {
                 let set = self.client.set::<Option<String>, _, _>(
                     key.as_str(),
@@ -101,13 +101,44 @@ impl ReplayGuard for RedisReplayGuard {
                     },
                     Err(error) => error,
                 };
-                if !is_passing(&error) || Instant::now() + pause > give_up {
-                    let doing = "asking whether a key is new";
-                    return Err(StorageError::Backend { doing, source: Box::new(error) });
-                }
-                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                pause = (pause * 2).min(Duration::from_millis(400));
+                tries.again(error).await?;
             }
         })
+    }
+
+    fn forget<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let key = format!("{}{key}", self.base);
+            let mut tries = Tries::new(self.patience, "forgetting a key");
+            loop {
+                match self.client.del::<i64, _>(key.as_str()).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) => tries.again(error).await?,
+                }
+            }
+        })
+    }
+}
+
+/// The attempts at one call.
+struct Tries {
+    doing: &'static str,
+    give_up: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    fn new(patience: Duration, doing: &'static str) -> Self {
+        Self { doing, give_up: Instant::now() + patience, pause: Duration::from_millis(20) }
+    }
+
+    /// Waits before the next attempt, if one may be of use.
+    async fn again(&mut self, error: Error) -> Result<(), StorageError> {
+        if !is_passing(&error) || Instant::now() + self.pause > self.give_up {
+            return Err(StorageError::Backend { doing: self.doing, source: Box::new(error) });
+        }
+        tokio::time::sleep(self.pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(400));
+        Ok(())
     }
 }

@@ -79,6 +79,9 @@ pub enum BuildError {
     /// An origin is no origin, or one that would open the agent to every page.
     #[error("cors origin {0:?} is not allowed: name the scheme, host and port of one site")]
     Origin(String),
+    /// A private skill has the id of a public one.
+    #[error("the skill {0:?} is both public and private")]
+    DuplicateSkill(String),
     /// The card cannot be written.
     #[error("the agent card cannot be written")]
     Card(#[source] serde_json::Error),

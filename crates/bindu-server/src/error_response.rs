@@ -178,6 +178,11 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response<Body>
     }
 }
 
+/// An error beside JSON-RPC, in the reference's own form.
+pub(crate) fn complaint(status: StatusCode, message: &str) -> Response<Body> {
+    json(status, &serde_json::json!({ "error": message }))
+}
+
 /// A plain text response.
 pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<Body> {
     bytes(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))

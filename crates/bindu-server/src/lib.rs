@@ -72,6 +72,8 @@
 //! | `/.well-known/agent-card.json`, `/.well-known/agent.json` | the card |
 //! | `/did/resolve` | the document of the agent's DID |
 //! | `/agent/skills`, `/agent/skills/{id}`, `/agent/skills/{id}/documentation` | the skills |
+//! | `/agent/private.json`, `/agent/private/skills/{id}`, … | what only some callers may see |
+//! | `POST /agent/negotiation` | whether the agent takes a task on, and how well it suits |
 //! | `/health`, `/healthz`, `/metrics`, `/openapi.json` | for operators |
 //!
 //! Dialects are those of `bindu-protocol`: the Python reference's, and A2A 0.3. An error becomes a
@@ -91,7 +93,10 @@ mod inbound;
 mod layers;
 mod methods;
 mod metrics;
+mod negotiation;
 mod openapi;
+mod payment;
+mod private;
 mod rest;
 mod routes;
 mod rpc;
@@ -101,6 +106,9 @@ mod stream;
 pub use access::{Authenticator, Claim, Grant};
 pub use config::{BuildError, Config, Profile, Workers};
 pub use metrics::Metrics;
+pub use negotiation::Negotiation;
+pub use payment::{Admission, Asked, PaymentGate, PaymentRoute};
+pub use private::Private;
 pub use service::{AgentServer, Builder, Decided, Undecided};
 
 #[doc = include_str!("../README.md")]

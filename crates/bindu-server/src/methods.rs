@@ -6,11 +6,12 @@ use bindu_protocol::{
     ContextParams, Dialect, FeedbackParams, Json, ListParams, PushParams, PushSetParams,
     SendParams, TaskParams, method,
 };
-use bindu_tasks::{Submission, TaskError};
+use bindu_tasks::{Follow, Submission, TaskError};
 use jsonrpsee::core::server::Methods;
 use serde::Serialize;
 
 use crate::error_response::Failure;
+use crate::payment::{self, Paid, Step};
 use crate::rpc::{Answer, Call, register};
 use crate::stream;
 
@@ -48,12 +49,12 @@ async fn submission(
     let dialect = call.dialect_of(task, Dialect::Reference).await;
     let configuration = params.configuration;
     let submission = Submission {
-        message: params.message,
         push: configuration.push,
         dialect,
         // In A2A only the server makes tasks; in the reference's dialect the caller names them.
         may_name_task: dialect == Dialect::Reference,
         trace: call.trace(),
+        ..Submission::new(params.message)
     };
     Ok((submission, configuration.blocking, configuration.history_length, dialect))
 }
@@ -61,17 +62,29 @@ async fn submission(
 async fn send(call: Call) -> Answer {
     let (submission, blocking, history, dialect) = submission(&call).await?;
     let tasks = &call.server().tasks;
-    // The reference answers at once unless it is asked to wait; A2A's clients expect the wait.
-    let submitted = if blocking.unwrap_or(dialect == Dialect::V0_3) {
-        let patience = call.server().config.blocking_timeout;
-        tasks.submit_and_wait(call.caller(), submission, patience).await
-    } else {
-        tasks.submit(call.caller(), submission).await
+    let record = match payment::step(&call, submission, dialect).await? {
+        Step::Submit(submission, paid) => {
+            // The reference answers at once unless it is asked to wait; A2A's clients expect the
+            // wait.
+            let submitted = if blocking.unwrap_or(dialect == Dialect::V0_3) {
+                let patience = call.server().config.blocking_timeout;
+                tasks.submit_and_wait(call.caller(), *submission, patience).await
+            } else {
+                tasks.submit(call.caller(), *submission).await
+            };
+            Paid::settle(paid, &submitted, |submitted| submitted.repeated).await;
+            submitted.map_err(told(dialect))?.record
+        }
+        Step::Show(record) => record,
+        Step::Answer(response) => return Ok(response),
     };
-    let record = submitted.map_err(told(dialect))?.record;
     // historyLength trims what A2A answers with; the reference carries it and does nothing.
     let history = history.filter(|_| dialect == Dialect::V0_3);
-    call.result(&dialect.view(&*record.task).with_history(history))
+    let mut response = call.result(&dialect.view(&*record.task).with_history(history))?;
+    if let Some(gate) = &call.server().payments {
+        gate.dress(&record.task, response.headers_mut());
+    }
+    Ok(response)
 }
 
 async fn send_streaming(call: Call) -> Answer {
@@ -80,7 +93,18 @@ async fn send_streaming(call: Call) -> Answer {
         return Err((Failure::streaming(), dialect));
     }
     let tasks = &call.server().tasks;
-    let follow = tasks.submit_and_follow(call.caller(), submission).await.map_err(told(dialect))?;
+    let follow = match payment::step(&call, submission, dialect).await? {
+        Step::Submit(submission, paid) => {
+            let follow = tasks.submit_and_follow(call.caller(), *submission).await;
+            Paid::settle(paid, &follow, Follow::is_repeat).await;
+            follow.map_err(told(dialect))?
+        }
+        Step::Show(record) => {
+            let follow = tasks.follow(call.caller(), &record.task.id, None).await;
+            follow.map_err(told(dialect))?
+        }
+        Step::Answer(response) => return Ok(response),
+    };
     Ok(stream::begun(&call, follow, dialect))
 }
 

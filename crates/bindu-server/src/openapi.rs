@@ -84,6 +84,14 @@ fn operation(route: Route, verb: &Method) -> Value {
             "text/markdown": { "schema": { "type": "string" } },
         } } } })
         }
+        (Route::Negotiation, _) => json!({
+            "requestBody": { "required": true, "content": content("application/json", &reference("NegotiationRequest")) },
+            "responses": {
+                "200": { "description": "OK", "content": content("application/json", &reference("NegotiationAnswer")) },
+                "400": { "description": "No such question; the member is named" },
+                "413": { "description": "The body is too large" },
+            },
+        }),
         (Route::Metrics, _) => {
             json!({ "responses": ok("text/plain", &json!({ "type": "string" })) })
         }
@@ -99,6 +107,15 @@ fn operation(route: Route, verb: &Method) -> Value {
     if matches!(route, Route::Skill | Route::SkillDocumentation) {
         operation["responses"]["404"] = json!({ "description": "No such skill" });
     }
+    if matches!(route, Route::PrivateCard | Route::PrivateSkill | Route::PrivateSkillDocumentation)
+    {
+        let mut say = |status: &str, what: &str| {
+            operation["responses"][status] = json!({ "description": what })
+        };
+        say("401", "Nobody is signed in");
+        say("403", "The caller is not one of those who may see it");
+        say("404", "There is nothing private, or no such skill");
+    }
     operation
 }
 
@@ -109,6 +126,8 @@ fn schemas() -> Value {
         .map(|code| json!({ "const": code.0, "description": code.message() }))
         .collect();
     let text = json!({ "type": "string" });
+    let number = json!({ "type": "number" });
+    let texts = json!({ "type": "array", "items": text });
     let map = json!({ "type": "object", "additionalProperties": true });
     let parts = json!({ "type": "array", "items": reference("Part") });
     json!({
@@ -170,6 +189,30 @@ fn schemas() -> Value {
             reference("TaskStatusUpdateEvent"), reference("TaskArtifactUpdateEvent"),
         ] },
         "AgentCard": { "type": "object", "required": ["name", "url", "capabilities", "skills"] },
+        "NegotiationRequest": { "type": "object", "required": ["task_summary"], "properties": {
+            "task_summary": { "type": "string", "minLength": 1, "maxLength": bindu_protocol::MAX_SUMMARY_CHARS },
+            "task_details": text, "input_mime_types": texts, "output_mime_types": texts,
+            "max_latency_ms": { "type": "number", "minimum": 0 },
+            "max_cost_amount": { "type": ["number", "string"] },
+            "required_tools": texts, "forbidden_tools": texts, "min_score": number,
+            "weights": { "type": "object", "properties": {
+                "skill_match": number, "io_compatibility": number, "performance": number,
+                "load": number, "cost": number,
+            } },
+        } },
+        "NegotiationAnswer": { "type": "object", "required": ["accepted", "score", "confidence"], "properties": {
+            "accepted": { "type": "boolean" }, "score": number, "confidence": number,
+            "rejection_reason": text,
+            "skill_matches": { "type": "array", "items": { "type": "object", "properties": {
+                "skill_id": text, "skill_name": text, "score": number, "reasons": texts,
+            } } },
+            "matched_tags": texts, "matched_capabilities": texts,
+            "latency_estimate_ms": number, "queue_depth": { "type": "integer" },
+            "subscores": { "type": "object", "properties": {
+                "skill_match": number, "io_compatibility": number, "load": number, "cost": number,
+                "performance": number,
+            } },
+        } },
         "DidDocument": { "type": "object", "required": ["@context", "id", "authentication"] },
     })
 }

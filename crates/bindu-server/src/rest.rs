@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use bindu_agent::skills::{Catalog, SkillSet};
 use bindu_http::Body;
 use bindu_protocol::{Code, RequestId, Response as RpcResponse, RpcError};
 use bytes::Bytes;
@@ -73,24 +74,39 @@ impl Shared {
     }
 
     pub(crate) fn skill(&self, segment: &str) -> Response<Body> {
-        let id = percent_decode_str(segment).decode_utf8_lossy();
-        match self.skills.find(&id) {
-            Some(skill) => json(StatusCode::OK, &skill.detail(&self.url)),
-            None => no_skill(&format!("Skill not found: {id}")),
-        }
+        skill(&self.skills, Catalog::Public, &self.url, segment)
     }
 
     pub(crate) fn skill_documentation(&self, segment: &str) -> Response<Body> {
-        let id = percent_decode_str(segment).decode_utf8_lossy();
-        let Some(skill) = self.skills.find(&id) else {
-            return no_skill(&format!("Skill not found: {id}"));
-        };
-        let Some(documentation) = &skill.source else {
-            return no_skill(&format!("No documentation available for skill: {id}"));
-        };
-        let kind = documentation.format.media_type();
-        bytes(StatusCode::OK, kind, Bytes::copy_from_slice(documentation.content.as_bytes()))
+        skill_documentation(&self.skills, segment)
     }
+}
+
+/// All about one skill of a catalogue, by its id or name as it stands in the path.
+pub(crate) fn skill(
+    skills: &SkillSet,
+    catalog: Catalog,
+    url: &str,
+    segment: &str,
+) -> Response<Body> {
+    let id = percent_decode_str(segment).decode_utf8_lossy();
+    match skills.find(&id) {
+        Some(skill) => json(StatusCode::OK, &skill.detail_in(catalog, url)),
+        None => no_skill(&format!("Skill not found: {id}")),
+    }
+}
+
+/// The text of a skill's documentation.
+pub(crate) fn skill_documentation(skills: &SkillSet, segment: &str) -> Response<Body> {
+    let id = percent_decode_str(segment).decode_utf8_lossy();
+    let Some(skill) = skills.find(&id) else {
+        return no_skill(&format!("Skill not found: {id}"));
+    };
+    let Some(documentation) = &skill.source else {
+        return no_skill(&format!("No documentation available for skill: {id}"));
+    };
+    let kind = documentation.format.media_type();
+    bytes(StatusCode::OK, kind, Bytes::copy_from_slice(documentation.content.as_bytes()))
 }
 
 fn did_of(body: &[u8]) -> Result<Option<String>, (Code, &'static str)> {

@@ -12,10 +12,24 @@ pub(crate) enum Route {
     Skills,
     Skill,
     SkillDocumentation,
+    PrivateCard,
+    PrivateSkill,
+    PrivateSkillDocumentation,
+    Negotiation,
+    StartPayment,
+    CapturePayment,
+    PaymentStatus,
     Health,
     Ready,
     Metrics,
     OpenApi,
+}
+
+impl Route {
+    /// Whether the route is there only where something is paid for.
+    pub(crate) const fn is_paid(self) -> bool {
+        matches!(self, Self::StartPayment | Self::CapturePayment | Self::PaymentStatus)
+    }
 }
 
 /// What there is to know of a route.
@@ -32,6 +46,7 @@ pub(crate) struct Entry {
 }
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 const CARD: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 
@@ -84,6 +99,55 @@ pub(crate) const ROUTES: &[Entry] = &[
         methods: GET,
         allow: "GET, HEAD",
         summary: "The text of a skill's documentation",
+    },
+    Entry {
+        route: Route::PrivateCard,
+        path: "/agent/private.json",
+        methods: GET,
+        allow: "GET, HEAD",
+        summary: "The agent's card with its private skills, for callers who may see them",
+    },
+    Entry {
+        route: Route::PrivateSkill,
+        path: "/agent/private/skills/{skill_id}",
+        methods: GET,
+        allow: "GET, HEAD",
+        summary: "All about one private skill",
+    },
+    Entry {
+        route: Route::PrivateSkillDocumentation,
+        path: "/agent/private/skills/{skill_id}/documentation",
+        methods: GET,
+        allow: "GET, HEAD",
+        summary: "The text of a private skill's documentation",
+    },
+    Entry {
+        route: Route::Negotiation,
+        path: "/agent/negotiation",
+        methods: POST,
+        allow: "POST",
+        summary: "Whether the agent takes a task on, and how well it suits",
+    },
+    Entry {
+        route: Route::StartPayment,
+        path: "/api/start-payment-session",
+        methods: POST,
+        allow: "POST",
+        summary: "Begins a payment in a browser",
+    },
+    Entry {
+        route: Route::CapturePayment,
+        path: "/payment-capture",
+        methods: GET,
+        allow: "GET, HEAD",
+        summary: "The page on which a browser pays",
+    },
+    Entry {
+        route: Route::PaymentStatus,
+        path: "/api/payment-status/{session_id}",
+        methods: GET,
+        allow: "GET, HEAD",
+        summary: "Where a payment in a browser stands",
     },
     Entry {
         route: Route::Health,
@@ -144,7 +208,7 @@ impl Router {
             return Some(Found { entry: &ROUTES[0], index: 0, segment: None });
         }
         let found = self.0.at(path).ok()?;
-        let segment = found.params.get("skill_id");
+        let segment = found.params.iter().next().map(|(_, segment)| segment);
         Some(Found { entry: &ROUTES[*found.value], index: *found.value, segment })
     }
 }
@@ -157,7 +221,7 @@ mod tests {
     fn each_route_is_found_by_its_path() {
         let router = Router::new();
         for entry in ROUTES {
-            let path = entry.path.replace("{skill_id}", "a%20b");
+            let path = entry.path.replace("{skill_id}", "a%20b").replace("{session_id}", "s");
             let found = router.find(&path).unwrap();
             assert_eq!(found.entry.route, entry.route, "{path}");
             let allow: Vec<_> = entry.methods.iter().map(Method::as_str).collect();

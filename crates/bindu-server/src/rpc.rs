@@ -32,6 +32,8 @@ struct Inner {
     marks: Marks,
     last_event_id: Option<u64>,
     trace: Option<Box<str>>,
+    /// The head of the request, if it may have to be paid for.
+    headers: Option<HeaderMap>,
     answer: Mutex<Option<Response<Body>>>,
 }
 
@@ -53,6 +55,11 @@ impl Call {
 
     pub(crate) fn last_event_id(&self) -> Option<u64> {
         self.0.last_event_id
+    }
+
+    /// The head of a request that may have to be paid for; `None` for all others.
+    pub(crate) fn headers(&self) -> Option<&HeaderMap> {
+        self.0.headers.as_ref()
     }
 
     pub(crate) fn trace(&self) -> Option<Box<str>> {
@@ -187,7 +194,9 @@ impl Shared {
         let Some((name, MethodCallback::Async(method))) = found else {
             return Err(Failure::method_not_found().into_response(&request.id, dialect).into());
         };
+        let guarded = self.payments.as_ref().is_some_and(|gate| gate.guards(name));
         let call = Call(Arc::new(Inner {
+            headers: guarded.then(|| head.headers.clone()),
             server: Arc::clone(self),
             caller: head.extensions.get::<Caller>().cloned().unwrap_or_default(),
             params: params_of(body, request.params),

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bindu_agent::negotiation::{self, Negotiator};
 use bindu_agent::skills::SkillSet;
 use bindu_did::DidDocument;
 use bindu_http::Body;
@@ -29,6 +30,9 @@ use crate::layers::access::AccessLayer;
 use crate::layers::cors::CorsLayer;
 use crate::layers::meter::MeterLayer;
 use crate::metrics::Metrics;
+use crate::negotiation::{Desk, Negotiation};
+use crate::payment::{self, PaymentGate, PaymentRoute};
+use crate::private::Private;
 use crate::routes::{Route, Router};
 use crate::{BuildError, Config, Profile, Workers, methods, openapi};
 
@@ -39,7 +43,11 @@ pub(crate) struct Shared {
     pub(crate) workers: Arc<dyn Workers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) methods: Methods,
+    /// Who decides what a message costs; without it, nothing does.
+    pub(crate) payments: Option<Arc<dyn PaymentGate>>,
     pub(crate) skills: SkillSet,
+    pub(crate) private: Option<Private>,
+    pub(crate) negotiation: Desk,
     pub(crate) did: Option<DidDocument>,
     pub(crate) agent_id: Option<String>,
     /// The advertised address, for links.
@@ -59,12 +67,14 @@ pub(crate) struct Shared {
 pub(crate) struct Card {
     pub(crate) json: Bytes,
     pub(crate) tag: HeaderValue,
+    /// What was written.
+    pub(crate) source: Arc<AgentCard>,
 }
 
 impl Card {
-    fn of(card: &AgentCard) -> Result<Self, BuildError> {
-        let json = serde_json::to_vec(card).map_err(BuildError::Card)?;
-        Ok(Self { tag: tag(&json), json: Bytes::from(json) })
+    fn of(card: AgentCard) -> Result<Self, BuildError> {
+        let json = serde_json::to_vec(&card).map_err(BuildError::Card)?;
+        Ok(Self { tag: tag(&json), json: Bytes::from(json), source: Arc::new(card) })
     }
 }
 
@@ -84,7 +94,16 @@ pub struct Builder<Access = Undecided> {
     workers: Arc<dyn Workers>,
     metrics: Arc<Metrics>,
     config: Config,
+    payments: Option<Arc<dyn PaymentGate>>,
+    beside: Beside,
     access: Access,
+}
+
+/// What an agent may have beside its tasks.
+#[derive(Debug, Default)]
+struct Beside {
+    private: Option<Private>,
+    negotiation: Option<Negotiation>,
 }
 
 impl Builder {
@@ -97,7 +116,8 @@ impl Builder {
         metrics: Arc<Metrics>,
     ) -> Self {
         let config = Config::default();
-        Self { profile, tasks, workers, metrics, config, access: Undecided }
+        let (payments, beside) = (None, Beside::default());
+        Self { profile, tasks, workers, metrics, config, payments, beside, access: Undecided }
     }
 
     /// Lets everybody call: every caller is anonymous, and anonymous callers share their tasks.
@@ -113,8 +133,9 @@ impl Builder {
     }
 
     fn decided(self, access: Decided) -> Builder<Decided> {
-        let Self { profile, tasks, workers, metrics, config, access: Undecided } = self;
-        Builder { profile, tasks, workers, metrics, config, access }
+        let Self { profile, tasks, workers, metrics, config, payments, beside, access: Undecided } =
+            self;
+        Builder { profile, tasks, workers, metrics, config, payments, beside, access }
     }
 }
 
@@ -123,6 +144,30 @@ impl<Access> Builder<Access> {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Shows some skills to some callers only. Without it, the private routes say that there is
+    /// nothing.
+    #[must_use]
+    pub fn private(mut self, private: Private) -> Self {
+        self.beside.private = Some(private);
+        self
+    }
+
+    /// Judges tasks that the agent is asked to bid for in this way. By default, by the words of the
+    /// profile's skills, and for free.
+    #[must_use]
+    pub fn negotiation(mut self, negotiation: Negotiation) -> Self {
+        self.beside.negotiation = Some(negotiation);
+        self
+    }
+
+    /// Asks a gate what messages cost. Without one, they cost nothing, and the routes of payments
+    /// are not there.
+    #[must_use]
+    pub fn payments(mut self, gate: Option<Arc<dyn PaymentGate>>) -> Self {
+        self.payments = gate;
         self
     }
 }
@@ -134,23 +179,35 @@ impl Builder<Decided> {
     ///
     /// [`BuildError`] if the configuration or the card makes no sense.
     pub fn build(self) -> Result<AgentServer, BuildError> {
-        let Self { mut profile, tasks, workers, metrics, config, access: Decided(authenticator) } =
-            self;
+        let Self { mut profile, tasks, workers, metrics, config, payments, beside, access } = self;
+        let Decided(authenticator) = access;
+        let Beside { private, negotiation } = beside;
+        if let Some(private) = &private
+            && let Some(twice) = private.skills.iter().find(|skill| profile.skills.has(&skill.id))
+        {
+            return Err(BuildError::DuplicateSkill(twice.id.clone()));
+        }
+        let negotiation = negotiation.unwrap_or_else(|| {
+            Negotiation::new(Negotiator::new(&profile.skills, negotiation::Config::default()))
+        });
         let origins = origins(&config)?;
         let url = profile.card.url.trim_end_matches('/').to_owned();
         profile.card.skills = profile.skills.iter().map(|skill| skill.card(&url)).collect();
         profile.card.supports_authenticated_extended_card = Some(authenticator.is_some());
         let router = Arc::new(Router::new());
         let shared = Arc::new(Shared {
-            card: RwLock::new(Card::of(&profile.card)?),
             is_locked: authenticator.is_some(),
             openapi: Bytes::from(openapi::document(&profile.card).to_string()),
             agent_id: profile.card.id.clone(),
             streaming: profile.card.capabilities.streaming,
+            card: RwLock::new(Card::of(profile.card)?),
+            private,
+            negotiation: Desk::new(negotiation),
             skills: profile.skills,
             did: profile.did,
             url,
             methods: methods::table(),
+            payments,
             checks: Checks::default(),
             started: Instant::now(),
             closing: CancellationToken::new(),
@@ -204,7 +261,7 @@ impl AgentServer {
         let skills = self.shared.skills.iter();
         card.skills = skills.map(|skill| skill.card(&self.shared.url)).collect();
         card.supports_authenticated_extended_card = Some(self.shared.is_locked);
-        let card = Card::of(&card)?;
+        let card = Card::of(card)?;
         *self.shared.card.write().unwrap_or_else(PoisonError::into_inner) = card;
         Ok(())
     }
@@ -229,6 +286,8 @@ impl Service<Request<Incoming>> for AgentServer {
     }
 }
 
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 /// The innermost service: finds the route and answers.
 #[derive(Clone)]
 struct Routes {
@@ -239,15 +298,32 @@ struct Routes {
 impl Service<Request<Inbound>> for Routes {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Inbound>) -> Self::Future {
+        let payments = self.shared.payments.as_deref();
+        let echo = payments.and_then(|gate| payment::activated(gate, request.headers()));
+        let Some(echo) = echo else { return self.route(request) };
+        let answering = self.route(request);
+        Box::pin(async move {
+            let mut response = answering.await?;
+            response.headers_mut().insert("x-a2a-extensions", echo);
+            Ok(response)
+        })
+    }
+}
+
+impl Routes {
+    fn route(&self, request: Request<Inbound>) -> Answering {
         let shared = Arc::clone(&self.shared);
-        let Some(found) = self.router.find(request.uri().path()) else {
+        let found = self.router.find(request.uri().path());
+        // Routes of payments are not there where nothing is paid for.
+        let found = found.filter(|found| shared.payments.is_some() || !found.entry.route.is_paid());
+        let Some(found) = found else {
             let response = self.unmatched(&request);
             return Box::pin(std::future::ready(Ok(response)));
         };
@@ -264,9 +340,7 @@ impl Service<Request<Inbound>> for Routes {
         let segment = found.segment.map(str::to_owned);
         Box::pin(async move { Ok(shared.answer(route, segment.as_deref(), request).await) })
     }
-}
 
-impl Routes {
     /// A path that is no route: without its last slash it may be one.
     fn unmatched(&self, request: &Request<Inbound>) -> Response<Body> {
         let path = request.uri().path();
@@ -306,6 +380,13 @@ impl Shared {
             Route::Skills => self.list_skills(),
             Route::Skill => self.skill(segment),
             Route::SkillDocumentation => self.skill_documentation(segment),
+            Route::PrivateCard | Route::PrivateSkill | Route::PrivateSkillDocumentation => {
+                self.private(route, segment, &request)
+            }
+            Route::Negotiation => self.negotiate(request).await,
+            Route::StartPayment => self.payment(PaymentRoute::Start, request).await,
+            Route::CapturePayment => self.payment(PaymentRoute::Capture, request).await,
+            Route::PaymentStatus => self.payment(PaymentRoute::Status(segment), request).await,
             Route::Health => self.health().await,
             Route::Ready => self.ready().await,
             Route::Metrics => self.show_metrics().await,
@@ -314,6 +395,14 @@ impl Shared {
                 "application/json",
                 self.openapi.clone(),
             ),
+        }
+    }
+
+    async fn payment(&self, route: PaymentRoute<'_>, request: Request<Inbound>) -> Response<Body> {
+        let (head, _) = request.into_parts();
+        match &self.payments {
+            Some(gate) => gate.serve(route, &head).await,
+            None => text(StatusCode::NOT_FOUND, "Not Found"),
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod http;
 mod metrics;
+mod negotiation;
+mod private;
 mod routes;
 mod rpc;
 mod served;

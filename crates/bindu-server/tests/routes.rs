@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::served::{Result, Served};
 
 /// Each route with the methods that it answers.
-const ROUTES: [(&str, &[&str]); 11] = [
+const ROUTES: [(&str, &[&str]); 15] = [
     ("/", &["GET", "HEAD", "POST"]),
     ("/.well-known/agent-card.json", &["GET", "HEAD", "OPTIONS"]),
     ("/.well-known/agent.json", &["GET", "HEAD", "OPTIONS"]),
@@ -14,6 +14,10 @@ const ROUTES: [(&str, &[&str]); 11] = [
     ("/agent/skills", &["GET", "HEAD"]),
     ("/agent/skills/naming", &["GET", "HEAD"]),
     ("/agent/skills/naming/documentation", &["GET", "HEAD"]),
+    ("/agent/private.json", &["GET", "HEAD"]),
+    ("/agent/private/skills/naming", &["GET", "HEAD"]),
+    ("/agent/private/skills/naming/documentation", &["GET", "HEAD"]),
+    ("/agent/negotiation", &["POST"]),
     ("/health", &["GET", "HEAD"]),
     ("/healthz", &["GET", "HEAD"]),
     ("/metrics", &["GET", "HEAD"]),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bindu_agent::skills::{Skill, SkillSet};
 use bindu_http::server::{self, Server, Shutdown};
-use bindu_protocol::{Artifact, Caller, Dialect, Message, Part, Role, TaskId, TaskState};
+use bindu_protocol::{Artifact, Caller, Message, Part, Role, TaskId, TaskState};
 use bindu_scheduler::MemoryScheduler;
-use bindu_server::{AgentServer, Builder, Config, Metrics, Profile, Workers};
+use bindu_server::{AgentServer, Builder, Config, Decided, Metrics, Profile, Workers};
 use bindu_storage::MemoryStore;
 use bindu_tasks::{Begun, Outcome, Run, Submission, Tasks};
 use serde_json::{Value, json};
@@ -64,6 +64,15 @@ impl Served {
         tasks: bindu_tasks::Config,
         name: &str,
     ) -> Result<Self> {
+        Self::built(tasks, name, |builder| builder.config(config).dangerously_open()).await
+    }
+
+    /// A server that is finished by whoever starts it.
+    pub(crate) async fn built(
+        tasks: bindu_tasks::Config,
+        name: &str,
+        finish: impl FnOnce(Builder) -> Builder<Decided>,
+    ) -> Result<Self> {
         let server = Server::bind(server::Config::default(), "127.0.0.1:0").await?;
         let address = server.local_addr();
         let (store, queue) = (MemoryStore::default(), MemoryScheduler::default());
@@ -86,10 +95,8 @@ impl Served {
             skills: SkillSet::new(vec![Skill::from_value(skill)?])?,
             did: None,
         };
-        let service = Builder::new(profile, tasks.clone(), Arc::new(Idle), metrics)
-            .config(config)
-            .dangerously_open()
-            .build()?;
+        let builder = Builder::new(profile, tasks.clone(), Arc::new(Idle), metrics);
+        let service = finish(builder).build()?;
         let shutdown = Shutdown::new();
         tokio::spawn(server.serve(service.clone(), shutdown.clone()));
         Ok(Self { tasks, service, address, _shutdown: shutdown })
@@ -128,13 +135,7 @@ impl Served {
 
     /// A queued task.
     pub(crate) async fn queued(&self) -> Result<TaskId> {
-        let submission = Submission {
-            message: Message::new(Role::User, vec![Part::text("hello")]),
-            push: None,
-            dialect: Dialect::V0_3,
-            may_name_task: false,
-            trace: None,
-        };
+        let submission = Submission::new(Message::new(Role::User, vec![Part::text("hello")]));
         let submitted = self.tasks.submit(&Caller::anonymous(), submission).await?;
         Ok(submitted.record.task.id.clone())
     }

@@ -27,7 +27,7 @@
 //! process and one agent, and files of later versions or other programs are left as they are.
 //!
 //! The store is a [`ReplayGuard`](bindu_storage::ReplayGuard) as well, whose keys are as durable as
-//! its tasks.
+//! its tasks, and a [`Ledger`](bindu_storage::Ledger), whose payments stay for good.
 //!
 //! # How it writes
 //!
@@ -61,6 +61,7 @@ mod writer;
 
 pub use config::{SqliteConfig, Synchronous, path_of_url};
 pub use error::OpenError;
+pub use schema::LAYOUT_VERSION;
 pub use store::SqliteStore;
 
 #[doc = include_str!("../README.md")]

@@ -18,11 +18,12 @@ use crate::failure::Failure;
 pub(crate) const APPLICATION_ID: i64 = 0x426e_6475;
 
 /// The migrations: each brings a file from its place in the list to the next.
-const MIGRATIONS: [&str; LAYOUTS] = [FIRST];
+const MIGRATIONS: [&str; LAYOUTS] = [FIRST, PAYMENTS];
 
-/// The layout that this version writes: as many as there are migrations.
-pub(crate) const LAYOUT: i64 = 1;
-const LAYOUTS: usize = 1;
+/// The layout of the files that this version writes: as many as there are migrations.
+pub const LAYOUT_VERSION: u32 = 2;
+pub(crate) const LAYOUT: i64 = LAYOUT_VERSION as i64;
+const LAYOUTS: usize = LAYOUT_VERSION as usize;
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -135,6 +136,31 @@ CREATE TABLE replay (key TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL)
 CREATE INDEX replay_by_end ON replay (until);
 ";
 
+/// A payment outlives its task, and may be there before it: no reference to it.
+const PAYMENTS: &str = "
+CREATE TABLE payments (
+    n INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    task TEXT NOT NULL,
+    owner TEXT,
+    payload TEXT NOT NULL,
+    requirements TEXT NOT NULL,
+    receipt TEXT,
+    error TEXT,
+    attempts INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    due INTEGER,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL
+) STRICT;
+CREATE INDEX payments_by_age ON payments (created, key);
+CREATE INDEX payments_by_state ON payments (state, created, key);
+CREATE INDEX payments_by_task ON payments (task, created, key);
+CREATE INDEX payments_due ON payments (due, key) WHERE due IS NOT NULL;
+";
+
 /// What a file turned out to be.
 pub(crate) enum Found {
     /// Ours, at the layout of this version, and of this agent.
@@ -163,21 +189,24 @@ pub(crate) fn prepare(connection: &mut Connection, agent: &str) -> Result<Found,
     if layout > LAYOUT {
         return Ok(Found::TooNew(layout));
     }
+    let known: Option<String> = if layout > 0 {
+        transaction
+            .query_row("SELECT value FROM meta WHERE key = 'agent'", [], |row| row.get(0))
+            .optional()?
+    } else {
+        None
+    };
+    if let Some(known) = known.as_ref().filter(|known| *known != agent) {
+        return Ok(Found::OtherAgent(known.clone()));
+    }
     let steps = usize::try_from(layout).map_err(Failure::stored)?;
     for migration in MIGRATIONS.iter().skip(steps) {
         transaction.execute_batch(migration)?;
         layout += 1;
     }
     transaction.pragma_update(None, "user_version", layout)?;
-    let known: Option<String> = transaction
-        .query_row("SELECT value FROM meta WHERE key = 'agent'", [], |row| row.get(0))
-        .optional()?;
-    match known {
-        Some(known) if known != agent => return Ok(Found::OtherAgent(known)),
-        Some(_) => {}
-        None => {
-            transaction.execute("INSERT INTO meta (key, value) VALUES ('agent', ?1)", [agent])?;
-        }
+    if known.is_none() {
+        transaction.execute("INSERT INTO meta (key, value) VALUES ('agent', ?1)", [agent])?;
     }
     transaction.commit()?;
     Ok(Found::Ready)

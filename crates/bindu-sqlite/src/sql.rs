@@ -4,6 +4,7 @@ pub(crate) mod beside;
 pub(crate) mod commit;
 pub(crate) mod list;
 pub(crate) mod outbox;
+pub(crate) mod payment;
 pub(crate) mod remove;
 pub(crate) mod state;
 pub(crate) mod task;

@@ -1,5 +1,6 @@
 //! The store: the seams, over the threads that read and write.
 
+mod ledger;
 #[cfg(test)]
 mod tests;
 
@@ -364,6 +365,12 @@ impl ReplayGuard for SqliteStore {
         let key = key.to_owned();
         let run = move |file: &Transaction<'_>| beside::first(file.connection, &key, now, until);
         Box::pin(self.write("remembering a key", run))
+    }
+
+    fn forget<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StorageError>> {
+        let key = key.to_owned();
+        let run = move |file: &Transaction<'_>| beside::forget(file.connection, &key);
+        Box::pin(self.write("forgetting a key", run))
     }
 }
 

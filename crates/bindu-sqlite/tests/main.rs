@@ -2,6 +2,7 @@
 
 mod crash;
 mod file;
+mod payments;
 mod rules;
 mod support;
 mod values;

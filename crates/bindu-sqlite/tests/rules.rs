@@ -10,6 +10,8 @@ bindu_storage::conformance_tests!(fresh);
 
 bindu_storage::replay_guard_tests!(fresh);
 
+bindu_storage::ledger_tests!(fresh);
+
 /// The same rules where every reading goes to the file.
 mod without_cache {
     use bindu_sqlite::SqliteStore;

@@ -27,6 +27,10 @@
 //! # assert!(all.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready());
 //! ```
 //!
+//! The rules of [`Ledger`](crate::Ledger) and [`ReplayGuard`](crate::ReplayGuard) have lines of
+//! their own: [`ledger_tests`](crate::ledger_tests) and
+//! [`replay_guard_tests`](crate::replay_guard_tests).
+//!
 //! Every case gets a store of its own, which must be empty. A case that finds a rule broken panics
 //! and says which. Time is made up: a store that looks at a clock of its own fails.
 //!
@@ -36,6 +40,7 @@
 mod beside;
 mod fixture;
 mod lease;
+mod ledger;
 mod list;
 mod replay;
 mod state;
@@ -52,6 +57,13 @@ pub use lease::{
     claims_are_counted, only_one_of_ten_claims_wins, stranded_tasks_are_found,
     work_without_a_lease_is_stranded,
 };
+pub use ledger::{
+    a_large_payment_comes_back, a_payment_is_compared_and_set, a_payment_is_opened_once,
+    a_withdrawn_payment_was_never_there, due_payments_are_found,
+    every_field_of_a_payment_comes_back, one_of_many_advances_a_payment,
+    one_of_many_opens_a_payment, payments_are_found_by_their_task,
+    payments_are_listed_newest_first, run_ledger, wrong_cursors_of_payments_are_refused,
+};
 pub use list::{
     a_foreign_context_cannot_be_cleared, a_used_context_belongs_to_its_owner,
     clearing_a_context_leaves_no_trace, contexts_are_listed_newest_first,
@@ -59,7 +71,7 @@ pub use list::{
     tasks_are_listed_by_creation, tasks_of_one_instant_are_all_listed,
     work_under_way_keeps_its_context, wrong_cursors_are_refused,
 };
-pub use replay::{a_key_is_new_once, one_of_ten_is_the_first};
+pub use replay::{a_forgotten_key_is_new_again, a_key_is_new_once, one_of_ten_is_the_first};
 pub use state::{
     a_scope_has_limited_room, keys_are_listed_in_order, one_of_ten_state_writers_wins,
     only_what_is_over_and_old_is_pruned, state_is_compared_and_set,

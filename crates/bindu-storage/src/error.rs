@@ -25,6 +25,9 @@ pub enum StorageError {
     /// The value has changed since it was read, or is there although it should be new.
     #[error("the value was changed by another writer")]
     StateConflict,
+    /// The payment has moved on since it was read, or is not there.
+    #[error("payment {0} was changed by another writer")]
+    PaymentConflict(crate::PaymentKey),
     /// There is no such task or context.
     #[error("not found")]
     NotFound,

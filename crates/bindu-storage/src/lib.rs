@@ -68,6 +68,9 @@
 //! and counts are views of it. [`Hold`] and [`Lease`] see to it that one run at a time may write a
 //! task; the outbox keeps what a change wants done, jobs and webhook deliveries, in the same write.
 //!
+//! Payments for tasks are beside them: a [`Ledger`] writes each down before its money moves, and lets
+//! one of several take its next step.
+//!
 //! The trait is object-safe, and callers hold an `Arc<dyn Storage>`. [`MemoryStore`] is the store of
 //! one process without a disk.
 //!
@@ -87,6 +90,7 @@
 pub mod conformance;
 mod error;
 mod event;
+mod ledger;
 #[cfg(feature = "memory")]
 mod memory;
 mod record;
@@ -95,8 +99,11 @@ mod storage;
 
 pub use error::{BoxError, StorageError};
 pub use event::{Event, EventBody};
+pub use ledger::{
+    Ledger, NotAKey, NotAPaymentState, Opened, Payment, PaymentKey, PaymentQuery, PaymentState,
+};
 #[cfg(feature = "memory")]
-pub use memory::{MemoryConfig, MemoryReplayGuard, MemoryStore};
+pub use memory::{MemoryConfig, MemoryLedger, MemoryReplayGuard, MemoryStore};
 pub use record::{Lease, Record, RunId, Version, Webhook};
 pub use replay::ReplayGuard;
 pub use storage::{

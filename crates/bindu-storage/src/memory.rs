@@ -2,6 +2,7 @@
 
 mod entry;
 mod index;
+mod ledger;
 mod log;
 mod once;
 mod open;
@@ -23,6 +24,7 @@ use bindu_protocol::{
 };
 use futures_core::Stream;
 
+pub use self::ledger::MemoryLedger;
 pub use self::replay::MemoryReplayGuard;
 
 use self::entry::Found;

@@ -23,4 +23,13 @@ pub trait ReplayGuard: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
         until: Timestamp,
     ) -> BoxFuture<'a, Result<bool, StorageError>>;
+
+    /// Forgets a key, which then comes for the first time again: for what was shown and turned out
+    /// to be void, so that whoever it belongs to can still show it. A key that is not there is
+    /// forgotten already.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Backend`] if the backend cannot be reached; the key may be forgotten or not.
+    fn forget<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StorageError>>;
 }

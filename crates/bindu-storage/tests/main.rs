@@ -1,8 +1,9 @@
 //! The suite on the memory store, and what only that one promises.
 
+mod ledger;
 mod memory;
 
-use bindu_storage::{MemoryReplayGuard, MemoryStore};
+use bindu_storage::{MemoryLedger, MemoryReplayGuard, MemoryStore};
 
 async fn empty() -> MemoryStore {
     MemoryStore::default()
@@ -15,3 +16,9 @@ async fn unseen() -> MemoryReplayGuard {
 }
 
 bindu_storage::replay_guard_tests!(unseen);
+
+async fn unwritten() -> MemoryLedger {
+    MemoryLedger::default()
+}
+
+bindu_storage::ledger_tests!(unwritten);

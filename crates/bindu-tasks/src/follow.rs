@@ -29,6 +29,7 @@ pub struct Follow {
     shown: u64,
     caught_up: bool,
     ended: bool,
+    is_repeat: bool,
 }
 
 /// What a [`Follow`] brings.
@@ -91,7 +92,28 @@ impl Tasks {
 impl Follow {
     pub(crate) fn new(tasks: Tasks, record: Arc<Record>, after: u64, shown: u64) -> Self {
         let live = tasks.0.hub.follow(&record.task.id);
-        Self { tasks, record, live, last: after, shown, caught_up: false, ended: false }
+        Self {
+            tasks,
+            record,
+            live,
+            last: after,
+            shown,
+            caught_up: false,
+            ended: false,
+            is_repeat: false,
+        }
+    }
+
+    /// The same, after a message that came before.
+    pub(crate) fn of_repeat(mut self, is_repeat: bool) -> Self {
+        self.is_repeat = is_repeat;
+        self
+    }
+
+    /// Whether this began with a message that had come before, and so changed nothing.
+    #[must_use]
+    pub fn is_repeat(&self) -> bool {
+        self.is_repeat
     }
 
     /// The task as it was when this began.

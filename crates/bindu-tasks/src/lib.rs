@@ -8,7 +8,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use bindu_protocol::{Artifact, Caller, Dialect, Message, Part, Role, TaskState};
+//! use bindu_protocol::{Artifact, Caller, Message, Part, Role, TaskState};
 //! use bindu_scheduler::MemoryScheduler;
 //! use bindu_storage::MemoryStore;
 //! use bindu_tasks::{Begun, Outcome, Submission, Tasks};
@@ -20,13 +20,8 @@
 //!
 //! // A caller's side: a message begins a task.
 //! let caller = Caller::anonymous();
-//! let submission = Submission {
-//!     message: Message::new(Role::User, vec![Part::text("hello")]),
-//!     push: None,
-//!     dialect: Dialect::V0_3,
-//!     may_name_task: false,
-//!     trace: None,
-//! };
+//! let message = Message::new(Role::User, vec![Part::text("hello")]);
+//! let submission = Submission::new(message);
 //! let submitted = tasks.submit(&caller, submission).await?;
 //! assert_eq!(submitted.record.task.status.state, TaskState::Submitted);
 //!
@@ -95,7 +90,7 @@ pub use follow::{Follow, Followed, is_settled, to_stream_event};
 pub use observer::Observer;
 pub use push::{Courier, PushSettings, Pushes};
 pub use run::{Begun, Outcome, Run};
-pub use submit::{Submission, Submitted};
+pub use submit::{Preview, Submission, Submitted, Wait};
 pub use tasks::{Tasks, TasksBuilder};
 
 #[doc = include_str!("../README.md")]

@@ -167,18 +167,31 @@ impl Tasks {
     ///
     /// [`TaskError::Storage`] if the store cannot be reached; the job should come again.
     pub async fn begin(&self, id: &TaskId) -> Result<Begun, TaskError> {
+        self.begin_with(id, None).await
+    }
+
+    /// The same, and writes members of the task's metadata with it, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn begin_with(
+        &self,
+        id: &TaskId,
+        metadata: Option<&JsonObject>,
+    ) -> Result<Begun, TaskError> {
         for _ in 0..MAX_RACES {
             let Some(record) = self.load(id).await? else { return Ok(Begun::Nothing) };
             let state = record.task.status.state;
             let at = self.now();
             let is_lost = state == TaskState::Working && self.is_lost(&record, at);
-            let events = if state.can_become(TaskState::Working) {
-                vec![EventBody::Status(TaskStatus::new(TaskState::Working, at))]
-            } else if is_lost {
-                Vec::new()
-            } else {
+            let mut events: Vec<_> =
+                metadata.into_iter().cloned().map(EventBody::Metadata).collect();
+            if state.can_become(TaskState::Working) {
+                events.push(EventBody::Status(TaskStatus::new(TaskState::Working, at)));
+            } else if !is_lost {
                 return Ok(Begun::Nothing);
-            };
+            }
             if is_lost && !self.may_run_again(&record) {
                 self.give_up(&record, WORKER_LOST).await?;
                 return Ok(Begun::GivenUp(WORKER_LOST));
@@ -242,6 +255,74 @@ impl Tasks {
         }
     }
 
+    /// Stops a task that waits for its run: it ends, or waits for its caller again. Says whether it
+    /// did; a task that is not [`Submitted`](TaskState::Submitted) stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Storage`] if the store cannot be reached.
+    pub async fn stop(&self, id: &TaskId, outcome: &Outcome) -> Result<bool, TaskError> {
+        for _ in 0..MAX_RACES {
+            let Some(record) = self.load(id).await? else { return Ok(false) };
+            let now = record.task.status.state;
+            if now != TaskState::Submitted || !now.can_become(outcome.state) {
+                return Ok(false);
+            }
+            let at = self.now();
+            let mut events: Vec<_> =
+                outcome.metadata.iter().cloned().map(EventBody::Metadata).collect();
+            let says = outcome
+                .message
+                .clone()
+                .map(|parts| Arc::new(agent_message(&record.task, parts, outcome.remarks.clone())));
+            events.push(status(outcome.state, says, at));
+            match self.advance(&record, Hold::Outside, events, at).await {
+                Ok(_) => return Ok(true),
+                Err(StorageError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TaskError::Busy)
+    }
+
+    /// Adds members to the metadata of a task that nobody works on. Says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Storage`] if the store cannot be reached.
+    pub async fn remark(&self, id: &TaskId, metadata: &JsonObject) -> Result<bool, TaskError> {
+        for _ in 0..MAX_RACES {
+            let Some(record) = self.load(id).await? else { return Ok(false) };
+            if record.task.status.state == TaskState::Working {
+                return Ok(false);
+            }
+            let events = vec![EventBody::Metadata(metadata.clone())];
+            match self.advance(&record, Hold::Outside, events, self.now()).await {
+                Ok(_) => return Ok(true),
+                Err(StorageError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TaskError::Busy)
+    }
+
+    /// Queues a task once more that waits for its run; does nothing for any other.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Storage`], [`TaskError::Scheduler`].
+    pub async fn requeue(&self, id: &TaskId) -> Result<(), TaskError> {
+        match self.load(id).await? {
+            Some(record) if record.task.status.state == TaskState::Submitted => {
+                match self.0.scheduler.push(crate::tasks::job(&record, None)).await {
+                    Ok(()) | Err(bindu_scheduler::SchedulerError::Closed) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ends a task that nobody will run.
     pub(crate) async fn give_up(&self, record: &Record, text: &str) -> Result<(), TaskError> {
         let at = self.now();
@@ -287,7 +368,7 @@ fn status(state: TaskState, message: Option<Arc<Message>>, at: Timestamp) -> Eve
     EventBody::Status(TaskStatus { message, ..TaskStatus::new(state, at) })
 }
 
-fn agent_message(task: &Task, parts: Vec<Part>, remarks: Option<JsonObject>) -> Message {
+pub(crate) fn agent_message(task: &Task, parts: Vec<Part>, remarks: Option<JsonObject>) -> Message {
     let mut message = Message::new(Role::Agent, parts);
     message.metadata = remarks;
     message.task_id = Some(task.id.clone());

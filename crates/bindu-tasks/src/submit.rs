@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bindu_protocol::{
-    Caller, ContextId, Dialect, JsonObject, Message, PushConfig, PushConfigId, Role, Task, TaskId,
-    TaskState, TaskStatus,
+    Caller, ContextId, Dialect, JsonObject, Message, Part, PushConfig, PushConfigId, Role, Task,
+    TaskId, TaskState, TaskStatus, Timestamp, payment,
 };
 use bindu_storage::{
-    Birth, Change, Committed, EventBody, Hold, Once, Record, StorageError, Version, Webhook,
+    Birth, Change, Committed, EventBody, Hold, Once, Record, StorageError, TaskQuery, Version,
+    Webhook,
 };
 
 use crate::follow::Follow;
+use crate::run::agent_message;
 use crate::tasks::MAX_RACES;
 use crate::{TaskError, Tasks};
 
@@ -37,6 +39,54 @@ pub struct Submission {
     pub may_name_task: bool,
     /// The W3C `traceparent` of the request.
     pub trace: Option<Box<str>>,
+    /// The id of the task that begins with the message, if the message names none. Without it the
+    /// task gets a random one.
+    pub fresh: Option<TaskId>,
+    /// Members of the task's metadata that come with the message; from the agent's runtime, never
+    /// from the caller.
+    pub metadata: Option<JsonObject>,
+    /// What the task waits for, instead of being run.
+    pub wait: Option<Wait>,
+}
+
+impl Submission {
+    /// A message by itself, of A2A 0.3, which begins a task or continues the one it names.
+    #[must_use]
+    pub fn new(message: Message) -> Self {
+        Self {
+            message,
+            push: None,
+            dialect: Dialect::V0_3,
+            may_name_task: false,
+            trace: None,
+            fresh: None,
+            metadata: None,
+            wait: None,
+        }
+    }
+}
+
+/// What a task waits for once a message is stored.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// The state in which it waits: [initial](TaskState::is_initial), or one that a
+    /// [`Submitted`](TaskState::Submitted) task may go to.
+    pub state: TaskState,
+    /// What the agent says of it.
+    pub parts: Vec<Part>,
+    /// Free-form remarks on that.
+    pub remarks: Option<JsonObject>,
+}
+
+/// What a message would do.
+#[derive(Clone, Debug)]
+pub enum Preview {
+    /// It begins a task.
+    Begins,
+    /// It continues this task.
+    Continues(Arc<Record>),
+    /// It came before, and made or continued this task: nothing.
+    Repeats(Arc<Record>),
 }
 
 /// What became of a message.
@@ -69,7 +119,7 @@ impl Tasks {
         caller: &Caller,
         submission: Submission,
     ) -> Result<Submitted, TaskError> {
-        let (submitted, run) = self.store(caller, submission, None).await?;
+        let (submitted, run) = self.store(caller, submission).await?;
         if let Some((committed, trace)) = run {
             self.enqueue(&committed, trace).await?;
         }
@@ -85,13 +135,16 @@ impl Tasks {
     pub async fn submit_and_wait(
         &self,
         caller: &Caller,
-        submission: Submission,
+        mut submission: Submission,
         patience: Duration,
     ) -> Result<Submitted, TaskError> {
         // Whoever waits must listen before anything happens, so the id is chosen first.
-        let id = submission.message.task_id.clone().unwrap_or_else(TaskId::random);
+        let id = match &submission.message.task_id {
+            Some(id) => id.clone(),
+            None => submission.fresh.get_or_insert_with(TaskId::random).clone(),
+        };
         let mut waiter = self.0.hub.wait(&id);
-        let (mut submitted, run) = self.store(caller, submission, Some(id.clone())).await?;
+        let (mut submitted, run) = self.store(caller, submission).await?;
         if let Some((committed, trace)) = run {
             self.enqueue(&committed, trace).await?;
         }
@@ -99,7 +152,7 @@ impl Tasks {
             // A repeat of a message that made another task.
             waiter = self.0.hub.wait(&submitted.record.task.id);
         }
-        if submitted.repeated {
+        if submitted.repeated || submitted.record.task.status.state.is_settled() {
             // It may have settled before anybody listened.
             submitted.record = self.get(caller, &submitted.record.task.id).await?;
             if submitted.record.task.status.state.is_settled() {
@@ -136,26 +189,83 @@ impl Tasks {
         caller: &Caller,
         submission: Submission,
     ) -> Result<Follow, TaskError> {
-        let (submitted, run) = self.store(caller, submission, None).await?;
+        let (submitted, run) = self.store(caller, submission).await?;
         let follow = Follow::new(
             self.clone(),
             Arc::clone(&submitted.record),
             submitted.before.0,
             submitted.record.version.0,
-        );
+        )
+        .of_repeat(submitted.repeated);
         if let Some((committed, trace)) = run {
             self.enqueue(&committed, trace).await?;
         }
         Ok(follow)
     }
 
-    /// Stores the message, and says what is to be queued. A message without a task id begins task
-    /// `fresh`, or one of a random id.
+    /// Says what [`submit`](Self::submit) would do with a message, and refuses what it would, as far
+    /// as that can be known beforehand. Nothing is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub async fn preview(
+        &self,
+        caller: &Caller,
+        submission: &Submission,
+    ) -> Result<Preview, TaskError> {
+        if self.is_closing() {
+            return Err(TaskError::Closing);
+        }
+        let mut message = submission.message.clone();
+        strip_payment(&mut message);
+        if let Some(config) = &submission.push {
+            self.check_webhook(config.clone(), submission.dialect).await?;
+        }
+        let record = match &message.task_id {
+            Some(id) => self.load(id).await?,
+            None => None,
+        };
+        let preview = match record {
+            Some(record) if !caller.may_see(&record.owner) => return Err(TaskError::NotFound),
+            Some(record) => match self.check(&record, &message)? {
+                Some(repeat) => return Ok(Preview::Repeats(repeat.record)),
+                None => Preview::Continues(record),
+            },
+            None if message.task_id.is_some() && !submission.may_name_task => {
+                return Err(TaskError::NotFound);
+            }
+            None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
+            None => {
+                self.check_context(caller, message.context_id.as_ref()).await?;
+                Preview::Begins
+            }
+        };
+        if !self.0.scheduler.is_up() {
+            return Err(TaskError::Unavailable);
+        }
+        Ok(preview)
+    }
+
+    /// Whether a task of the caller's may begin in a context.
+    async fn check_context(
+        &self,
+        caller: &Caller,
+        context: Option<&ContextId>,
+    ) -> Result<(), TaskError> {
+        let Some(context) = context else { return Ok(()) };
+        let query = TaskQuery { context: Some(context.clone()), limit: 1, ..TaskQuery::default() };
+        match self.0.storage.tasks(query).await?.items.first() {
+            Some(other) if other.owner != caller.owner() => Err(TaskError::ContextNotFound),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores the message, and says what is to be queued.
     async fn store(
         &self,
         caller: &Caller,
         mut submission: Submission,
-        fresh: Option<TaskId>,
     ) -> Result<(Submitted, Option<Run>), TaskError> {
         if self.is_closing() {
             return Err(TaskError::Closing);
@@ -184,12 +294,12 @@ impl Tasks {
                     if !self.0.scheduler.is_up() {
                         return Err(TaskError::Unavailable);
                     }
-                    self.proceed(&record, submission.message.clone(), webhook.clone()).await
+                    self.proceed(&record, &submission, webhook.clone()).await
                 }
                 None if named && !submission.may_name_task => return Err(TaskError::NotFound),
                 None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
                 None if !self.0.scheduler.is_up() => return Err(TaskError::Unavailable),
-                None => self.create(caller, &submission, webhook.clone(), fresh.clone()).await,
+                None => self.create(caller, &submission, webhook.clone()).await,
             };
             match stored {
                 Ok(committed) => {
@@ -204,7 +314,8 @@ impl Tasks {
                         before,
                         repeated: false,
                     };
-                    return Ok((submitted, Some((committed, submission.trace))));
+                    let run = submission.wait.is_none().then_some((committed, submission.trace));
+                    return Ok((submitted, run));
                 }
                 Err(StorageError::Conflict(_)) if named => {}
                 Err(StorageError::Repeated(id)) => {
@@ -257,29 +368,38 @@ impl Tasks {
     async fn proceed(
         &self,
         record: &Record,
-        mut message: Message,
+        submission: &Submission,
         webhook: Option<Webhook>,
     ) -> Result<Committed, StorageError> {
+        let mut message = submission.message.clone();
         message.task_id = Some(record.task.id.clone());
         message.context_id = Some(record.task.context_id.clone());
         let at = self.now();
         if let Some(webhook) = webhook {
             self.0.storage.set_webhook(&record.task.id, webhook).await?;
         }
-        let events = vec![
-            EventBody::Message(Arc::new(message)),
-            EventBody::Status(TaskStatus::new(TaskState::Submitted, at)),
-        ];
+        let mut events = vec![EventBody::Message(Arc::new(message))];
+        if let Some(metadata) = &submission.metadata {
+            events.push(EventBody::Metadata(metadata.clone()));
+        }
+        events.push(EventBody::Status(TaskStatus::new(TaskState::Submitted, at)));
+        if let Some(wait) = &submission.wait {
+            events.push(EventBody::Status(waiting(&record.task, wait, at)));
+        }
         let mut task = Task::clone(&record.task);
         for event in &events {
             event.apply(&mut task);
         }
+        let outbox = match submission.wait {
+            None => self.outbox_run(Version(record.version.0 + events.len() as u64)),
+            Some(_) => Vec::new(),
+        };
         self.commit(Change {
             task: Arc::new(task),
             expected: Some(record.version),
             birth: None,
             hold: Hold::Outside,
-            outbox: self.outbox_run(Version(record.version.0 + 2)),
+            outbox,
             events,
             at,
             once: None,
@@ -293,10 +413,10 @@ impl Tasks {
         caller: &Caller,
         submission: &Submission,
         webhook: Option<Webhook>,
-        fresh: Option<TaskId>,
     ) -> Result<Committed, StorageError> {
         let mut message = submission.message.clone();
         let named = message.task_id.is_some();
+        let fresh = submission.fresh.clone();
         let id = message.task_id.or(fresh).unwrap_or_else(TaskId::random);
         message.task_id = Some(id.clone());
         let context_id = message.context_id.get_or_insert_with(ContextId::random).clone();
@@ -307,14 +427,22 @@ impl Tasks {
             message: message.id.clone(),
             until: self.after(ONCE),
         });
-        let task = Arc::new(Task {
+        let mut task = Task {
             id,
             context_id,
             status: TaskStatus::new(TaskState::Submitted, at),
             history: vec![Arc::new(message)],
             artifacts: Vec::new(),
-            metadata: None,
-        });
+            metadata: submission.metadata.clone(),
+        };
+        let mut outbox = Vec::new();
+        if let Some(wait) = &submission.wait {
+            debug_assert!(wait.state.is_initial(), "a task does not begin so");
+            EventBody::Status(waiting(&task, wait, at)).apply(&mut task);
+        } else {
+            outbox = self.outbox_run(Version(1));
+        }
+        let task = Arc::new(task);
         self.commit(Change {
             task: Arc::clone(&task),
             expected: None,
@@ -326,7 +454,7 @@ impl Tasks {
             hold: Hold::Outside,
             events: vec![EventBody::Snapshot(task)],
             at,
-            outbox: self.outbox_run(Version(1)),
+            outbox,
             once,
         })
         .await
@@ -375,13 +503,19 @@ fn find(record: &Record, message: &Message) -> Option<bool> {
     )
 }
 
-/// Nobody but the payment side may say what was paid.
+/// How a task waits.
+fn waiting(task: &Task, wait: &Wait, at: Timestamp) -> TaskStatus {
+    let says = agent_message(task, wait.parts.clone(), wait.remarks.clone());
+    TaskStatus { message: Some(Arc::new(says)), ..TaskStatus::new(wait.state, at) }
+}
+
+/// Nobody but the payment side may say what was paid, and what was signed is for nobody else.
 fn strip_payment(message: &mut Message) {
     if let Some(metadata) = &message.metadata
-        && metadata.as_str().contains(PAYMENT_KEY)
+        && [PAYMENT_KEY, payment::PREFIX].iter().any(|key| metadata.as_str().contains(key))
     {
         let mut map = metadata.to_map();
-        map.remove(PAYMENT_KEY);
+        map.retain(|key, _| key != PAYMENT_KEY && !key.starts_with(payment::PREFIX));
         message.metadata = Some(map.into());
     }
 }
@@ -392,7 +526,7 @@ const MESSAGE_BYTES: usize = 256;
 /// About how many bytes a message takes.
 fn weight(message: &Message) -> usize {
     use bindu_protocol::Content;
-    let part = |part: &bindu_protocol::Part| match &part.content {
+    let part = |part: &Part| match &part.content {
         Content::Text(text) => text.len(),
         Content::File { file, .. } => file.bytes.as_ref().map_or(0, String::len),
         Content::Data { data, .. } => data.as_str().len(),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bindu_protocol::{
-    Caller, ContextId, ContextSummary, FeedbackParams, ListParams, PushConfigId, TaskId, TaskState,
-    TaskStatus, Timestamp,
+    Caller, ContextId, ContextSummary, FeedbackParams, JsonObject, ListParams, PushConfigId,
+    TaskId, TaskState, TaskStatus, Timestamp, payment,
 };
 use bindu_scheduler::{Job, Scheduler, SchedulerError};
 use bindu_storage::{
@@ -246,6 +246,20 @@ impl Tasks {
     ///
     /// [`TaskError::NotFound`]; [`TaskError::NotCancelable`] if the task is over.
     pub async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Arc<Record>, TaskError> {
+        self.cancel_with(caller, id, None).await
+    }
+
+    /// The same, and writes members of the task's metadata with it, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    pub async fn cancel_with(
+        &self,
+        caller: &Caller,
+        id: &TaskId,
+        metadata: Option<&JsonObject>,
+    ) -> Result<Arc<Record>, TaskError> {
         for _ in 0..MAX_RACES {
             let record = self.get(caller, id).await?;
             let state = record.task.status.state;
@@ -253,8 +267,10 @@ impl Tasks {
                 return Err(TaskError::NotCancelable(state));
             }
             let at = self.now();
-            let canceled = EventBody::Status(TaskStatus::new(TaskState::Canceled, at));
-            match self.advance(&record, Hold::Outside, vec![canceled], at).await {
+            let mut events: Vec<_> =
+                metadata.into_iter().cloned().map(EventBody::Metadata).collect();
+            events.push(EventBody::Status(TaskStatus::new(TaskState::Canceled, at)));
+            match self.advance(&record, Hold::Outside, events, at).await {
                 Ok(committed) => {
                     if !self.0.runs.cancel(id) && record.lease.is_some() {
                         self.0.scheduler.nudge(id).await;
@@ -291,9 +307,13 @@ impl Tasks {
         &self,
         record: &Record,
         hold: Hold,
-        events: Vec<EventBody>,
+        mut events: Vec<EventBody>,
         at: Timestamp,
     ) -> Change {
+        if let Some(orphaned) = orphaned(&record.task, &events) {
+            // Before the status: that is the last word of a stream.
+            events.insert(0, EventBody::Metadata(orphaned));
+        }
         let mut task = bindu_protocol::Task::clone(&record.task);
         for event in &events {
             event.apply(&mut task);
@@ -388,6 +408,22 @@ impl Tasks {
         let now = SystemTime::from(self.now());
         now.checked_sub(wait).unwrap_or(SystemTime::UNIX_EPOCH).into()
     }
+}
+
+/// What is to be said of a task that was paid for and ends without its work being done.
+fn orphaned(task: &bindu_protocol::Task, events: &[EventBody]) -> Option<JsonObject> {
+    let ends = events.iter().any(|event| match event {
+        EventBody::Status(status) => {
+            status.state.is_terminal() && status.state != TaskState::Completed
+        }
+        _ => false,
+    });
+    let is_paid = || {
+        let status = task.metadata.as_ref()?.get(payment::STATUS)?;
+        (status == payment::status::COMPLETED).then_some(())
+    };
+    (ends && is_paid().is_some())
+        .then(|| JsonObject::empty().with(payment::STATUS, payment::status::ORPHANED))
 }
 
 /// The run that a task waits for.

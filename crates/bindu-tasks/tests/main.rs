@@ -3,6 +3,7 @@
 mod cancel;
 mod context;
 mod follow;
+mod payment;
 mod receiver;
 mod submit;
 mod support;

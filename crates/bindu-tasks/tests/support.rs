@@ -4,9 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bindu_protocol::{
-    Artifact, Caller, ContextId, Dialect, Message, Part, Role, TaskId, TaskState,
-};
+use bindu_protocol::{Artifact, Caller, ContextId, Message, Part, Role, TaskId, TaskState};
 use bindu_scheduler::MemoryScheduler;
 use bindu_storage::{Event, MemoryStore, Record};
 use bindu_tasks::{
@@ -32,13 +30,7 @@ fn builder(config: Config) -> bindu_tasks::TasksBuilder {
 }
 
 pub(crate) fn said(text: &str) -> Submission {
-    Submission {
-        message: Message::new(Role::User, vec![Part::text(text)]),
-        push: None,
-        dialect: Dialect::V0_3,
-        may_name_task: false,
-        trace: None,
-    }
+    Submission::new(Message::new(Role::User, vec![Part::text(text)]))
 }
 
 /// A message to a task that is there.

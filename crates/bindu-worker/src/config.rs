@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bindu_protocol::Message;
 
+use crate::BeforeRun;
+
 /// How a worker behaves; every member has a default.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub redact_errors: bool,
     /// The metadata key of a part's signature.
     pub signature_key: String,
+    /// Asked before each run; `None` runs everything at once.
+    pub before_run: Option<Arc<dyn BeforeRun>>,
 }
 
 impl Default for Config {
@@ -32,6 +36,7 @@ impl Default for Config {
             instructions: None,
             redact_errors: false,
             signature_key: bindu_did::SIGNATURE_METADATA_KEY.to_owned(),
+            before_run: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bindu_agent::{
     ArtifactDraft, Chunk, ChunkStream, Collected, Completed, HandlerError, Reply, Turn, TurnParts,
 };
-use bindu_protocol::{Artifact, Content, Part, TaskState};
+use bindu_protocol::{Artifact, Content, JsonObject, Part, TaskState, payment};
 use bindu_scheduler::Delivered;
 use bindu_tasks::{Outcome, Run, TaskError, Tasks};
 use futures_util::{FutureExt, StreamExt};
@@ -52,8 +52,13 @@ enum Stopped {
     Unstored(TaskError),
 }
 
-pub(crate) async fn execute(shared: &Shared, mut run: Run, delivered: &Delivered) -> Ended {
-    let outcome = match answer(shared, &mut run, delivered).await {
+pub(crate) async fn execute(
+    shared: &Shared,
+    mut run: Run,
+    delivered: &Delivered,
+    marks: Option<JsonObject>,
+) -> Ended {
+    let mut outcome = match answer(shared, &mut run, delivered).await {
         Ok(outcome) => outcome,
         Err(Stopped::Cancelled) => return Ended::Lost,
         Err(Stopped::Unstored(error)) => return Ended::Unstored(error),
@@ -67,11 +72,29 @@ pub(crate) async fn execute(shared: &Shared, mut run: Run, delivered: &Delivered
         }
         Err(Stopped::Draining) => failure("the agent was shut down before the task was done"),
     };
+    if let Some(marks) = marks {
+        mark(&mut outcome, &marks);
+    }
     match run.finish(outcome).await {
         Ok(_) => Ended::Stored,
         Err(TaskError::RunLost) => Ended::Lost,
         Err(error) => Ended::Unstored(error),
     }
+}
+
+/// Puts marks on everything that comes out. Those of a payment that was for nothing say so.
+fn mark(outcome: &mut Outcome, marks: &JsonObject) {
+    let mut marks = marks.to_map();
+    if outcome.state.is_terminal() && outcome.state != TaskState::Completed {
+        marks.insert(payment::STATUS.to_owned(), payment::status::ORPHANED.into());
+    }
+    let marked = |metadata: &mut Option<JsonObject>| {
+        let mut map = metadata.as_ref().map(JsonObject::to_map).unwrap_or_default();
+        map.extend(marks.clone());
+        *metadata = Some(map.into());
+    };
+    outcome.artifacts.iter_mut().for_each(|artifact| marked(&mut artifact.metadata));
+    marked(&mut outcome.remarks);
 }
 
 /// Asks the handler, and turns its answer into what is stored.

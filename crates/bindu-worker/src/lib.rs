@@ -9,7 +9,7 @@
 //! use std::time::Duration;
 //!
 //! use bindu_agent::{AnyHandler, Reply, Turn};
-//! use bindu_protocol::{Caller, Dialect, Message, Part, Role};
+//! use bindu_protocol::{Caller, Message, Part, Role};
 //! use bindu_scheduler::MemoryScheduler;
 //! use bindu_storage::MemoryStore;
 //! use bindu_tasks::{Submission, Tasks};
@@ -22,13 +22,8 @@
 //! let shout = AnyHandler::new(async |turn: Turn| Ok(Reply::text(turn.text().to_uppercase())));
 //! let worker = Worker::start(tasks.clone(), shout, None, Config::default());
 //!
-//! let submission = Submission {
-//!     message: Message::new(Role::User, vec![Part::text("hello")]),
-//!     push: None,
-//!     dialect: Dialect::V0_3,
-//!     may_name_task: false,
-//!     trace: None,
-//! };
+//! let message = Message::new(Role::User, vec![Part::text("hello")]);
+//! let submission = Submission::new(message);
 //! let patience = Duration::from_secs(10);
 //! let done = tasks.submit_and_wait(&Caller::anonymous(), submission, patience).await?;
 //! assert_eq!(done.record.task.artifacts[0].parts[0].as_text(), Some("HELLO"));
@@ -48,6 +43,8 @@
 //! - A run renews its lease every [`Config::heartbeat`], and stops its handler if it cannot.
 //! - With an [`Identity`](bindu_did::key_dir::Identity), every text, data and file part of every
 //!   artifact carries a signature in its metadata, under [`Config::signature_key`].
+//! - With a [`BeforeRun`], each task is asked about before it is run, and before it is `working`: it
+//!   may be run, stopped, or left for later.
 //! - What a handler keeps with [`Turn::state`](bindu_agent::Turn::state) is in the store of the
 //!   tasks: [`state`].
 //! - [`Worker::drain`] takes no more jobs, waits, then gives back what is left for another process
@@ -58,12 +55,14 @@
 //! Callers: the worker never sees a socket. Deciding what a task may become: that is
 //! `bindu-tasks`. There are no features.
 
+mod before;
 mod config;
 mod execute;
 mod sign;
 pub mod state;
 mod worker;
 
+pub use before::{BeforeRun, Ready};
 pub use config::Config;
 pub use worker::Worker;
 

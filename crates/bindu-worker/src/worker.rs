@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use bindu_agent::AnyHandler;
 use bindu_did::key_dir::Identity;
+use bindu_protocol::{JsonObject, TaskId};
 use bindu_scheduler::{Delivered, SchedulerError};
+use bindu_storage::BoxError;
 use bindu_tasks::{Begun, Run, Tasks};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Config;
 use crate::execute::{Ended, execute};
+use crate::{Config, Ready};
 
 /// How long a slot waits after its queue failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What a hook wants written on the task, and on what comes out.
+type Marks = (Option<JsonObject>, Option<JsonObject>);
 
 /// Runs an agent's tasks: so many at once as the [`Config`] says, each context's in order.
 ///
@@ -38,6 +43,8 @@ pub(crate) struct Shared {
     /// Another worker of this process goes on with the same store and queue.
     handed_over: AtomicBool,
     stop: CancellationToken,
+    /// Nothing is waited for any more.
+    halt: CancellationToken,
     slots: TaskTracker,
 }
 
@@ -66,6 +73,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             handed_over: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            halt: CancellationToken::new(),
             slots: TaskTracker::new(),
         }));
         for _ in 0..slots {
@@ -138,6 +146,7 @@ impl Shared {
         self.slots.close();
         if tokio::time::timeout(patience, self.slots.wait()).await.is_err() {
             self.draining.store(true, Ordering::SeqCst);
+            self.halt.cancel();
             self.tasks.cancel_runs();
             self.slots.wait().await;
         }
@@ -191,12 +200,32 @@ impl Shared {
     async fn run(&self, delivered: &Delivered) {
         let id = &delivered.job.task;
         let scheduler = self.tasks.scheduler();
-        let told = match self.tasks.begin(id).await {
+        let ready = match self.ready(delivered).await {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::warn!(task = %id, error = &*error as &dyn std::error::Error, "a task cannot be begun yet");
+                tokio::time::sleep(AFTER_FAILURE).await;
+                return Self::tell(id, scheduler.release(delivered).await);
+            }
+        };
+        let Some((metadata, marks)) = ready else {
+            return Self::tell(id, scheduler.ack(delivered).await);
+        };
+        let told = match self.tasks.begin_with(id, metadata.as_ref()).await {
             // Gone, over, or in other hands: there is nothing to do.
-            Ok(Begun::Nothing) => scheduler.ack(delivered).await,
-            Ok(Begun::GivenUp(why)) => scheduler.bury(delivered, why).await,
-            Ok(Begun::Run(run)) => match self.execute(run, delivered).await {
-                Ended::Stored | Ended::Lost => scheduler.ack(delivered).await,
+            Ok(Begun::Nothing) => {
+                self.after(id).await;
+                scheduler.ack(delivered).await
+            }
+            Ok(Begun::GivenUp(why)) => {
+                self.after(id).await;
+                scheduler.bury(delivered, why).await
+            }
+            Ok(Begun::Run(run)) => match self.execute(run, delivered, marks).await {
+                Ended::Stored | Ended::Lost => {
+                    self.after(id).await;
+                    scheduler.ack(delivered).await
+                }
                 Ended::GivenBack => scheduler.release(delivered).await,
                 Ended::Unstored(error) => {
                     tracing::error!(task = %id, error = &error as &dyn std::error::Error, "an outcome could not be stored");
@@ -209,17 +238,57 @@ impl Shared {
                 scheduler.release(delivered).await
             }
         };
+        Self::tell(id, told);
+    }
+
+    fn tell(id: &TaskId, told: Result<(), SchedulerError>) {
         if let Err(error) = told {
             tracing::warn!(task = %id, error = &error as &dyn std::error::Error, "the queue could not be told");
         }
     }
 
-    async fn execute(&self, run: Run, delivered: &Delivered) -> Ended {
+    /// Whether a task is to be run now, and with which metadata and marks.
+    async fn ready(&self, delivered: &Delivered) -> Result<Option<Marks>, BoxError> {
+        let Some(hook) = &self.config.before_run else { return Ok(Some((None, None))) };
+        let id = &delivered.job.task;
+        let Some(record) = self.tasks.storage().load(id).await? else { return Ok(None) };
+        let mut asked = hook.before(&record);
+        let ready = loop {
+            tokio::select! {
+                biased;
+                ready = &mut asked => break ready?,
+                () = self.halt.cancelled() => return Err("the worker is shutting down".into()),
+                () = tokio::time::sleep(self.config.heartbeat) => {
+                    if let Err(error) = self.tasks.scheduler().keep(delivered).await {
+                        // A job that comes twice is asked about twice, no more.
+                        tracing::debug!(task = %id, error = &error as &dyn std::error::Error, "the queue could not be told that a job goes on");
+                    }
+                }
+            }
+        };
+        match ready {
+            Ready::Run { metadata, marks } => Ok(Some((metadata, marks))),
+            Ready::Later => Ok(None),
+            Ready::Stop(outcome) => {
+                self.tasks.stop(id, &outcome).await?;
+                self.after(id).await;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn after(&self, id: &TaskId) {
+        if let Some(hook) = &self.config.before_run {
+            hook.after(id).await;
+        }
+    }
+
+    async fn execute(&self, run: Run, delivered: &Delivered, marks: Option<JsonObject>) -> Ended {
         // A run that began while the others were being stopped was not among them.
         if self.is_draining() {
             run.cancellation().cancel();
         }
-        execute(self, run, delivered).await
+        execute(self, run, delivered, marks).await
     }
 
     /// A fault of ours broke a run off: its task fails, and the slot goes on.
@@ -238,7 +307,7 @@ impl Shared {
     async fn abandon(&self, delivered: &Delivered) {
         match self.tasks.begin(&delivered.job.task).await {
             Ok(Begun::Run(run)) => {
-                if let Ended::Unstored(error) = self.execute(run, delivered).await {
+                if let Ended::Unstored(error) = self.execute(run, delivered, None).await {
                     tracing::error!(task = %delivered.job.task, error = &error as &dyn std::error::Error, "a task is abandoned");
                 }
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bindu_agent::{AnyHandler, Handler};
 use bindu_did::key_dir::Identity;
 use bindu_did::{Did, SigningKey, agent_id};
-use bindu_protocol::{Caller, ContextId, Dialect, Message, Part, Role, Task, TaskId, TaskState};
+use bindu_protocol::{Caller, ContextId, Message, Part, Role, Task, TaskId, TaskState};
 use bindu_scheduler::MemoryScheduler;
 use bindu_storage::{MemoryStore, Record};
 use bindu_tasks::{Submission, TaskError, Tasks};
@@ -106,13 +106,7 @@ pub(crate) fn caller() -> Caller {
 }
 
 pub(crate) fn said(text: &str) -> Submission {
-    Submission {
-        message: Message::new(Role::User, vec![Part::text(text)]),
-        push: None,
-        dialect: Dialect::V0_3,
-        may_name_task: false,
-        trace: None,
-    }
+    Submission::new(Message::new(Role::User, vec![Part::text(text)]))
 }
 
 pub(crate) fn slots(concurrency: usize) -> Config {

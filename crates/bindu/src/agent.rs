@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bindu_agent::negotiation::Embedder;
 use bindu_agent::skills::{Skill, SkillSet};
 use bindu_agent::{AnyHandler, Handler};
 use bindu_did::key_dir::{self, Identity, KeyPassword};
@@ -13,7 +14,7 @@ use bindu_http::server::{Server, Shutdown};
 use bindu_protocol::{Message, Part, PushConfig, Role};
 use bindu_scheduler::Scheduler;
 use bindu_server::{AgentServer, Builder, Metrics, Profile, Workers};
-use bindu_storage::Storage;
+use bindu_storage::{Ledger, Storage};
 use bindu_tasks::{PushSettings, Pushes, Tasks};
 use bindu_worker::Worker;
 use serde_json::Value;
@@ -23,10 +24,11 @@ use crate::backends::Backends;
 use crate::config::{AgentConfig, ConfigError, Resolved, SkillSource};
 use crate::door::{Ground, Serving};
 use crate::locks::Locks;
+use crate::payments::Payments;
 #[cfg(feature = "client")]
 use crate::peers::Peers;
 use crate::settings::{OnCrash, Settings};
-use crate::{StartError, card, logging};
+use crate::{StartError, card, logging, negotiation, private};
 
 /// How long open requests may take to end once the work is drained.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
@@ -52,6 +54,8 @@ pub struct Agent {
     base: PathBuf,
     storage: Option<Arc<dyn Storage>>,
     scheduler: Option<Arc<dyn Scheduler>>,
+    ledger: Option<Arc<dyn Ledger>>,
+    embedder: Option<Arc<dyn Embedder>>,
     identity: Option<Arc<Identity>>,
     listener: Option<TcpListener>,
     backends: Option<Backends>,
@@ -76,6 +80,8 @@ impl Agent {
             base: PathBuf::from("."),
             storage: None,
             scheduler: None,
+            ledger: None,
+            embedder: None,
             identity: None,
             listener: None,
             backends: None,
@@ -111,6 +117,22 @@ impl Agent {
     #[must_use]
     pub fn scheduler(mut self, scheduler: Arc<dyn Scheduler>) -> Self {
         self.scheduler = Some(scheduler);
+        self
+    }
+
+    /// Keeps account of payments in a ledger of the caller's choice. A [`storage`](Self::storage)
+    /// of the caller's choice comes without one.
+    #[must_use]
+    pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    /// Asks the caller's own what texts mean, when the agent is asked to bid for a task, instead of
+    /// the service that the settings name. `NEGOTIATION__USE_EMBEDDINGS` can switch it off.
+    #[must_use]
+    pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
+        self.embedder = Some(embedder);
         self
     }
 
@@ -215,7 +237,8 @@ impl Agent {
             return Ok(backends);
         }
         let (storage, scheduler) = (self.storage.take(), self.scheduler.take());
-        Backends::open(settings, resolved, identity, storage, scheduler).await
+        let ledger = self.ledger.take();
+        Backends::open(settings, resolved, identity, storage, scheduler, ledger).await
     }
 
     async fn start(mut self) -> Result<Running, StartError> {
@@ -229,6 +252,7 @@ impl Agent {
             None => Arc::new(open_identity(&self.config, &settings, &resolved, &self.base)?),
         };
         let skills = load_skills(&self.config.skills, &self.base)?;
+        let private = private::load(&self.config, &self.base, &skills)?;
         let server = listen(self.listener.take(), &resolved, http_config(&settings)).await?;
         let local = server.local_addr();
         let url = resolved.public_url_at(local.port());
@@ -252,6 +276,7 @@ impl Agent {
         let certificates = locks.certificates();
         #[cfg(feature = "grpc")]
         let kept = backends.clone();
+        let payments = Payments::make(&Ground { url: &url, ..ground }, &backends).await?;
         let Backends { storage, scheduler, .. } = backends;
         let metrics = Metrics::new(identity.did().as_str(), storage.name());
         let pushes = self.config.capabilities.push_notifications.then(|| {
@@ -266,28 +291,32 @@ impl Agent {
         }
         let tasks = tasks.build();
         tasks.sweep(Duration::ZERO).await.map_err(StartError::Storage)?;
-        let upkeep = tokio::spawn({
-            let tasks = tasks.clone();
-            async move { tasks.upkeep().await }
-        });
-
         let signer = settings.did.sign_artifacts.then(|| Arc::clone(&identity));
         if signer.is_none() {
             tracing::warn!("DID__SIGN_ARTIFACTS is off: artifacts carry no signature");
         }
-        let worker = Worker::start(
-            tasks.clone(),
-            self.handler,
-            signer,
-            worker_config(&self.config, &settings),
-        );
+        let mut working = worker_config(&self.config, &settings);
+        if let Some(payments) = &payments {
+            payments.hook(&tasks, &mut working);
+        }
+        let worker = Worker::start(tasks.clone(), self.handler, signer, working);
         let card = card::of(&self.config, &identity, &url, &locks.told(&ground));
+        let negotiation = negotiation::of(&ground, &skills, self.embedder.take());
+        let tells_addresses = negotiation.semantics.is_some();
         let profile =
             Profile { card: card.clone(), skills, did: Some(identity.document().clone()) };
         let workers = Arc::new(WorkerStatus(worker.clone()));
         let builder = Builder::new(profile, tasks.clone(), workers, Arc::clone(&metrics))
             .config(server_config(&self.config, &settings));
-        let service = locks.decide(builder).build()?;
+        let mut builder = locks.decide(builder).negotiation(negotiation);
+        if let Some(private) = private {
+            builder = builder.private(private);
+        }
+        if let Some(payments) = &payments {
+            builder = payments.guard(builder);
+        }
+        let service = builder.build()?;
+        let upkeep = look_after(tasks.clone(), payments);
 
         let shutdown = Shutdown::new();
         let serving = Serving {
@@ -295,6 +324,7 @@ impl Agent {
             card,
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
+            tells_addresses,
         };
         let serving = locks.serve(&ground, server, serving);
         tracing::info!(agent = %self.config.name, did = %identity.did(), %url, listen = %local, "ready");
@@ -452,6 +482,19 @@ impl Running {
     }
 }
 
+/// Looks after the agent's tasks, and after what was paid for them.
+fn look_after(tasks: Tasks, payments: Option<Payments>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let paid = async {
+            match payments {
+                Some(payments) => payments.upkeep(tasks.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(tasks.upkeep(), paid);
+    })
+}
+
 /// Listens where the configuration says, unless there is a listener.
 async fn listen(
     listener: Option<TcpListener>,
@@ -541,7 +584,7 @@ fn open_identity(
     Ok(identity)
 }
 
-fn load_skills(sources: &[SkillSource], base: &Path) -> Result<SkillSet, StartError> {
+pub(crate) fn load_skills(sources: &[SkillSource], base: &Path) -> Result<SkillSet, StartError> {
     let skills = sources.iter().map(|source| match source {
         SkillSource::Path(path) => Skill::load(&base.join(path)),
         SkillSource::Inline(object) => Skill::from_value(Value::Object(object.clone())),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bindu_did::key_dir::Identity;
 use bindu_scheduler::{MemoryScheduler, Scheduler};
-use bindu_storage::{MemoryStore, ReplayGuard, Storage};
+use bindu_storage::{Ledger, MemoryLedger, MemoryStore, ReplayGuard, Storage};
 
 use crate::StartError;
 use crate::config::Resolved;
@@ -20,6 +20,10 @@ pub(crate) struct Backends {
     /// What remembers signatures: for all processes of the agent, if the store can.
     #[cfg_attr(not(feature = "hydra"), expect(dead_code, reason = "nobody signs"))]
     replay: Arc<dyn ReplayGuard>,
+    /// What keeps account of payments: where the tasks are. `None` with a store that the program
+    /// brings without one.
+    #[cfg_attr(not(feature = "x402"), expect(dead_code, reason = "nobody pays"))]
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
 }
 
 impl std::fmt::Debug for Backends {
@@ -36,8 +40,9 @@ impl Backends {
         identity: &Identity,
         storage: Option<Arc<dyn Storage>>,
         scheduler: Option<Arc<dyn Scheduler>>,
+        ledger: Option<Arc<dyn Ledger>>,
     ) -> Result<Self, StartError> {
-        let Stored { storage, queue, replay } = match storage {
+        let Stored { storage, queue, replay, ledger: own } = match storage {
             Some(storage) => Stored::alone(storage),
             None => open_storage(settings, resolved, identity).await?,
         };
@@ -49,7 +54,7 @@ impl Backends {
         // Else by this process: with the store, since whoever goes on with it goes on with these.
         let replay =
             replay.unwrap_or_else(|| Arc::new(bindu_storage::MemoryReplayGuard::default()));
-        Ok(Self { storage, scheduler, replay })
+        Ok(Self { storage, scheduler, replay, ledger: ledger.or(own) })
     }
 
     /// What remembers the signatures that were accepted: Redis or the database if there is one,
@@ -73,6 +78,30 @@ impl Backends {
     }
 }
 
+impl Backends {
+    /// What remembers nonces of payments beside the ledger: Redis, if it is all that the processes
+    /// of the agent share.
+    #[cfg(feature = "x402")]
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, clippy::unused_self, unused_variables, reason = "no Redis")
+    )]
+    pub(crate) async fn nonces(
+        &self,
+        settings: &Settings,
+        resolved: &Resolved,
+        identity: &Identity,
+    ) -> Result<Option<Arc<dyn ReplayGuard>>, StartError> {
+        #[cfg(feature = "redis")]
+        if resolved.scheduler == SchedulerBackend::Redis
+            && self.storage.durability() == bindu_storage::Durability::Volatile
+        {
+            return redis_replay_guard(settings, resolved, identity).await.map(Some);
+        }
+        Ok(None)
+    }
+}
+
 /// A store, and what is part of it.
 struct Stored {
     storage: Arc<dyn Storage>,
@@ -80,11 +109,13 @@ struct Stored {
     queue: Option<Arc<dyn Scheduler>>,
     /// What remembers signatures.
     replay: Option<Arc<dyn ReplayGuard>>,
+    /// What keeps account of payments.
+    ledger: Option<Arc<dyn Ledger>>,
 }
 
 impl Stored {
     fn alone(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, queue: None, replay: None }
+        Self { storage, queue: None, replay: None, ledger: None }
     }
 }
 
@@ -99,7 +130,10 @@ async fn open_storage(
     identity: &Identity,
 ) -> Result<Stored, StartError> {
     match resolved.storage {
-        StorageBackend::Memory => Ok(Stored::alone(memory_store(settings))),
+        StorageBackend::Memory => {
+            let ledger = Some(Arc::new(MemoryLedger::default()) as Arc<dyn Ledger>);
+            Ok(Stored { ledger, ..Stored::alone(memory_store(settings)) })
+        }
         #[cfg(feature = "sqlite")]
         StorageBackend::Sqlite => sqlite(settings, resolved, identity).await,
         #[cfg(feature = "postgres")]
@@ -171,7 +205,8 @@ async fn sqlite(
     let store = SqliteStore::open(config).await.map_err(|error| failed(WHAT, error))?;
     let store = Arc::new(store);
     let replay = Some(Arc::clone(&store) as Arc<dyn ReplayGuard>);
-    Ok(Stored { storage: store, queue: None, replay })
+    let ledger = Some(Arc::clone(&store) as Arc<dyn Ledger>);
+    Ok(Stored { storage: store, queue: None, replay, ledger })
 }
 
 #[cfg(feature = "postgres")]
@@ -206,7 +241,8 @@ async fn postgres(
         queue = Some(Arc::new(store.scheduler().map_err(|error| failed(WHAT, error))?));
     }
     let replay = Some(Arc::new(store.clone()) as Arc<dyn ReplayGuard>);
-    Ok(Stored { storage: Arc::new(store), queue, replay })
+    let ledger = Some(Arc::new(store.clone()) as Arc<dyn Ledger>);
+    Ok(Stored { storage: Arc::new(store), queue, replay, ledger })
 }
 
 /// How the agent's database is opened; `None` if there is no address.
@@ -229,8 +265,8 @@ fn postgres_config(
     Some(config)
 }
 
-/// Signatures remembered in the Redis of the queue.
-#[cfg(all(feature = "hydra", feature = "redis"))]
+/// Signatures and nonces remembered in the Redis of the queue.
+#[cfg(all(any(feature = "hydra", feature = "x402"), feature = "redis"))]
 async fn redis_replay_guard(
     settings: &Settings,
     resolved: &Resolved,
@@ -238,7 +274,7 @@ async fn redis_replay_guard(
 ) -> Result<Arc<dyn ReplayGuard>, StartError> {
     use bindu_redis::{RedisConfig, RedisError, RedisReplayGuard};
 
-    const WHAT: &str = "the memory of signatures";
+    const WHAT: &str = "the memory of signatures and nonces";
     let url = resolved.redis_url.as_ref().ok_or_else(|| absent(WHAT))?;
     let agent = identity.did().suffix().unwrap_or_else(|| identity.agent_id());
     let config = RedisConfig::new(url.reveal(), agent.to_string());

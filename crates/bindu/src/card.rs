@@ -11,6 +11,7 @@ use bindu_protocol::{
 use serde_json::{Map, Value, json};
 
 use crate::config::AgentConfig;
+use crate::payments::Payments;
 
 /// The version of A2A that an agent's address answers in.
 const PROTOCOL_VERSION: &str = "0.3.0";
@@ -41,6 +42,9 @@ pub(crate) fn of(
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let mut extensions = config.capabilities.extensions.clone();
     extensions.push(did_extension(config, identity));
+    if !config.execution_cost.is_empty() {
+        extensions.extend(Payments::extensions());
+    }
     let extra = if config.extra_metadata.is_empty() {
         let mut extra = Map::new();
         extra.insert("created".into(), now.into());

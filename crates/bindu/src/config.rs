@@ -7,6 +7,7 @@
 
 mod address;
 mod agent;
+mod embeddings;
 mod error;
 mod parse;
 mod read;
@@ -16,8 +17,9 @@ mod tests;
 
 pub use address::Listen;
 pub use agent::{
-    AgentConfig, AuthConfig, Capabilities, Deployment, ExecutionCost, OltpConfig, RawSection,
-    SchedulerConfig, SkillSource, StorageConfig, VaultConfig,
+    AgentConfig, AuthConfig, Capabilities, Deployment, ExecutionCost, NegotiationConfig,
+    OltpConfig, RawSection, SchedulerConfig, SkillSource, StorageConfig, VaultConfig,
 };
+pub use embeddings::EmbeddingService;
 pub use error::{ConfigError, Problem};
 pub use resolved::{GlobalWebhook, Resolved};

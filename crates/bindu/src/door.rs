@@ -37,13 +37,19 @@ pub(crate) struct Serving {
     pub(crate) card: AgentCard,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: Shutdown,
+    /// Whether it matters from which address a request comes.
+    pub(crate) tells_addresses: bool,
 }
 
 impl Serving {
     /// Serves in the clear, to whoever it is.
     pub(crate) fn openly(self, server: Server) -> JoinHandle<()> {
-        let Self { service, shutdown, .. } = self;
+        let Self { service, shutdown, tells_addresses, .. } = self;
         tokio::spawn(async move {
+            if tells_addresses {
+                server.serve(service, shutdown).await;
+                return;
+            }
             server.serve_connections(move |_| service.clone(), shutdown).await;
         })
     }

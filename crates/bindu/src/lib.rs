@@ -56,16 +56,18 @@
 //! The default has none: server, worker, memory store and memory queue.
 //!
 //! - `client`: calling other agents, as `bindu::client`.
+//! - `embeddings`: tasks that the agent bids for are compared with its skills by meaning too.
 //! - `encryption`: private keys under a password.
 //! - `grpc`: the sidecar, through which SDKs in any language have their handlers served.
 //! - `hydra`: callers that authenticate, by tokens of Ory Hydra and signatures; https webhooks.
 //! - `mtls`: TLS with certificates that name the agent, by step-ca or of your own.
 //! - `postgres`, `redis`, `sqlite`: tasks that survive.
+//! - `x402`: work that is paid for, with x402.
 //! - `full`: all of them.
 //!
 //! # What it leaves out
 //!
-//! In this version: payment, keys in Vault and A2A 1.0. A configuration that asks for one of
+//! In this version: keys in Vault and A2A 1.0. A configuration that asks for one of
 //! those that protect is refused, not ignored.
 
 mod agent;
@@ -80,8 +82,15 @@ mod locks;
 #[path = "locks/none.rs"]
 mod locks;
 pub mod logging;
+pub mod negotiation;
+#[cfg(feature = "x402")]
+mod payments;
+#[cfg(not(feature = "x402"))]
+#[path = "payments/none.rs"]
+mod payments;
 #[cfg(feature = "client")]
 mod peers;
+mod private;
 pub mod settings;
 #[cfg(feature = "grpc")]
 pub mod sidecar;

@@ -23,7 +23,9 @@ mod grpc;
 mod identity;
 mod logging;
 mod names;
+mod negotiation;
 mod network;
+mod payment;
 mod secret;
 mod section;
 mod telemetry;
@@ -43,7 +45,9 @@ pub use engine::{A2aSettings, AgentSettings, OnCrash, Retry, RetrySettings, Work
 pub use grpc::{Eviction, GrpcSettings};
 pub use identity::{DidSettings, ProjectSettings};
 pub use logging::{LogFormat, LogLevel, LogRetention, LogRotation, LoggingSettings};
+pub use negotiation::{NegotiationRules, NegotiationSettings};
 pub use network::{DeploymentSettings, LimitSettings, NetworkSettings};
+pub use payment::X402Settings;
 pub use secret::Secret;
 pub use section::Variable;
 pub use telemetry::{SwitchSettings, TelemetrySettings};
@@ -98,6 +102,10 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// The gRPC server for SDKs.
     pub grpc: GrpcSettings,
+    /// How the agent bids for tasks.
+    pub negotiation: NegotiationSettings,
+    /// How callers pay.
+    pub x402: X402Settings,
     /// Switches of what this build does not have.
     pub switches: SwitchSettings,
     warnings: Vec<String>,
@@ -125,6 +133,8 @@ impl Settings {
         ("Logging", LoggingSettings::VARIABLES),
         ("Telemetry", TelemetrySettings::VARIABLES),
         ("gRPC", GrpcSettings::VARIABLES),
+        ("Negotiation", NegotiationSettings::VARIABLES),
+        ("Payments", X402Settings::VARIABLES),
         ("Not in this build", SwitchSettings::VARIABLES),
     ];
 
@@ -196,6 +206,8 @@ impl Settings {
             logging: LoggingSettings::read(&mut reader),
             telemetry: TelemetrySettings::read(&mut reader),
             grpc: GrpcSettings::read(&mut reader),
+            negotiation: NegotiationSettings::read(&mut reader),
+            x402: X402Settings::read(&mut reader),
             switches: SwitchSettings::read(&mut reader),
             warnings: names::warnings(&environment, &variables().collect::<Vec<_>>()),
             environment: Environment::default(),

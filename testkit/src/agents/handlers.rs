@@ -15,9 +15,8 @@ type Answer = Result<Reply, HandlerError>;
 /// The handler of an agent by name.
 pub(super) fn of(agent: &str) -> Option<AnyHandler> {
     Some(match agent {
-        "echo" | "plain" | "push" | "push_global" | "secured" | "secured_perms" => {
-            AnyHandler::new(echo)
-        }
+        "echo" | "plain" | "push" | "push_global" | "secured" | "secured_perms" | "private"
+        | "paid" | "paid_multi" => AnyHandler::new(echo),
         "input_required" => AnyHandler::new(input_required),
         "auth_required" => AnyHandler::new(auth_required),
         "fail" => AnyHandler::new(fail),

@@ -5,13 +5,47 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{DATABASE_URL, REDIS_URL, ServicesError};
+use super::ServicesError;
 
 /// Where Debian keeps each version of Postgres.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
 /// What Debian asks before a package starts its own server.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// The names under which a Chromium is found; the first one can do nothing but run without a
+/// window, and so needs the least.
+const CHROMIUMS: [&str; 4] =
+    ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
+
+const POSTGRES: Wanted = Wanted {
+    name: "Postgres",
+    packages: "postgresql",
+    instead: "DATABASE_URL to the address of a running one",
+};
+
+const REDIS: Wanted = Wanted {
+    name: "Redis",
+    packages: "redis-server",
+    instead: "REDIS_URL to the address of a running one",
+};
+
+/// With the font that its pictures are made with.
+const CHROMIUM: Wanted = Wanted {
+    name: "Chromium",
+    packages: "chromium-headless-shell fonts-dejavu-core",
+    instead: "CHROMIUM to the program",
+};
+
+/// A program of Debian's.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    name: &'static str,
+    /// The packages that have it, with spaces between them.
+    packages: &'static str,
+    /// What can be set instead, and to what.
+    instead: &'static str,
+}
 
 /// The machine that the servers run on, as far as they need to know.
 #[derive(Clone, Debug)]
@@ -49,7 +83,7 @@ impl Machine {
 
     /// The folder that has `postgres`, `initdb` and `pg_isready`; installs them if it may.
     pub(super) fn postgres(&self) -> Result<PathBuf, ServicesError> {
-        self.find_or_install(("Postgres", "postgresql", DATABASE_URL), || {
+        self.find_or_install(POSTGRES, || {
             let all_of_it = |folder: &PathBuf| {
                 ["postgres", "initdb", "pg_isready"].iter().all(|name| folder.join(name).is_file())
             };
@@ -66,7 +100,16 @@ impl Machine {
 
     /// The program `redis-server`; installs it if it may.
     pub(super) fn redis(&self) -> Result<PathBuf, ServicesError> {
-        self.find_or_install(("Redis", "redis-server", REDIS_URL), || self.program("redis-server"))
+        self.find_or_install(REDIS, || self.program("redis-server"))
+    }
+
+    /// A Chromium; installs one, and a font for it, if it may.
+    ///
+    /// # Errors
+    ///
+    /// There is none, and none may or can be installed.
+    pub fn chromium(&self) -> Result<PathBuf, ServicesError> {
+        self.find_or_install(CHROMIUM, || CHROMIUMS.iter().find_map(|name| self.program(name)))
     }
 
     pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
@@ -75,23 +118,24 @@ impl Machine {
 
     fn find_or_install(
         &self,
-        (server, package, variable): (&'static str, &'static str, &'static str),
+        wanted: Wanted,
         find: impl Fn() -> Option<PathBuf>,
     ) -> Result<PathBuf, ServicesError> {
         if let Some(found) = find() {
             return Ok(found);
         }
-        let missing = ServicesError::Missing { server, package, variable };
+        let Wanted { name: server, packages, instead } = wanted;
+        let missing = ServicesError::Missing { server, packages, instead };
         let Some(apt) = self.program("apt-get").filter(|_| self.is_root) else {
             return Err(missing);
         };
-        let log = self.install(&apt, package)?;
-        find().ok_or(ServicesError::Install { package, variable, log })
+        let log = self.install(&apt, packages)?;
+        find().ok_or(ServicesError::Install { packages, instead, log })
     }
 
-    /// Installs a package; the server that comes with it is not started. Gives the end of what was
+    /// Installs packages; a server that comes with them is not started. Gives the end of what was
     /// said.
-    fn install(&self, apt: &Path, package: &str) -> Result<String, ServicesError> {
+    fn install(&self, apt: &Path, packages: &str) -> Result<String, ServicesError> {
         let _policy = Policy::forbid(&self.policy)?;
         let run = |arguments: &[&str]| {
             Command::new(apt)
@@ -102,7 +146,8 @@ impl Machine {
                 .output()
                 .map_err(ServicesError::io("running apt-get"))
         };
-        let install = ["install", "--yes", "--quiet", "--no-install-recommends", package];
+        let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+        install.extend(packages.split(' '));
         let mut output = run(&install)?;
         if !output.status.success() {
             // What it knows of packages may be old, or nothing at all.

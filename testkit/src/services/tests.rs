@@ -51,6 +51,12 @@ fn where_nothing_may_be_installed_it_says_what_is_missing_and_what_to_do() {
         "step-ca is built from its published Go module, and there is no Go here: install Go 1.25 \
          or later, or set MTLS__CA_URL and MTLS__CA_ROOT_FILE to a running one"
     );
+    assert_eq!(
+        machine.chromium().unwrap_err().to_string(),
+        "Chromium is not installed, and only root on Debian may install it from here: install it \
+         (`apt-get install chromium-headless-shell fonts-dejavu-core`), or set CHROMIUM to the \
+         program"
+    );
     // Root, but of no Debian.
     let refused = Server::redis(&bare(root.path(), true), Keep::Nothing).unwrap_err();
     assert!(refused.to_string().contains("set REDIS_URL"), "{refused}");
@@ -177,6 +183,22 @@ mod unix {
             format!("{install}\npolicy 101\nupdate --quiet\npolicy 101\n{install}\npolicy 101\n")
         );
         assert!(!machine.policy.exists(), "the rule went with the need for it");
+    }
+
+    #[test]
+    fn a_chromium_comes_with_a_font_unless_there_is_one() {
+        let (root, machine) = with_apt("echo \"$@\" >> calls; touch bin/chromium-headless-shell");
+        let bin = root.path().join("bin");
+        assert_eq!(machine.chromium().unwrap(), bin.join("chromium-headless-shell"));
+        let calls = fs::read_to_string(root.path().join("calls")).unwrap();
+        let packages = "chromium-headless-shell fonts-dejavu-core\n";
+        assert!(calls.starts_with("install --yes") && calls.ends_with(packages), "{calls}");
+
+        let (root, machine) = with_apt("echo \"$@\" >> calls");
+        let refused = machine.chromium().unwrap_err().to_string();
+        assert!(refused.contains("nobody set CHROMIUM to the program"), "{refused}");
+        fs::write(root.path().join("bin/chromium"), "").unwrap();
+        assert_eq!(machine.chromium().unwrap(), root.path().join("bin/chromium"));
     }
 
     /// Run by the next test in a process of its own, where it is killed; by itself it ends at once.

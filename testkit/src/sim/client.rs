@@ -248,11 +248,10 @@ impl Talk {
 
     async fn send_once(&mut self, sending: &Sending) -> Result<Submitted, Trouble> {
         let submission = Submission {
-            message: sending.message.clone(),
             push: sending.push.clone(),
             dialect: Dialect::Reference,
             may_name_task: true,
-            trace: None,
+            ..Submission::new(sending.message.clone())
         };
         let (caller, waits) = (self.caller.clone(), sending.waits);
         call(&self.world, "a send", |tasks| async move {

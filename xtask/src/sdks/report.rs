@@ -22,18 +22,18 @@ fn regex(pattern: &str) -> Regex {
 
 /// How the tests of one SDK went.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
-    pub(super) passed: usize,
-    pub(super) failed: usize,
+pub(crate) struct Report {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
     /// The names of those that failed.
-    pub(super) failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
     /// Whether the runner itself was content.
-    pub(super) ended_well: bool,
+    pub(crate) ended_well: bool,
 }
 
 impl Report {
     /// Reads a line of the Test Anything Protocol, as Node.js writes it.
-    pub(super) fn read_tap(&mut self, line: &str) {
+    pub(crate) fn read_tap(&mut self, line: &str) {
         if let Some(failure) = line.trim_start().strip_prefix("not ok ") {
             let name = failure.split_once(" - ").map_or(failure, |(_, name)| name);
             self.failures.push(name.to_owned());
@@ -44,7 +44,7 @@ impl Report {
     }
 
     /// Reads a line of pytest's.
-    pub(super) fn read_pytest(&mut self, line: &str) {
+    pub(crate) fn read_pytest(&mut self, line: &str) {
         for mark in ["FAILED ", "ERROR "] {
             if let Some(failure) = line.strip_prefix(mark) {
                 self.failures.push(failure.to_owned());
@@ -63,7 +63,7 @@ impl Report {
     }
 
     /// Reads a file that Maven's Surefire has written.
-    pub(super) fn read_surefire(&mut self, file: &str) {
+    pub(crate) fn read_surefire(&mut self, file: &str) {
         for case in CASE.captures_iter(file) {
             let body = case.get(2).map_or("", |body| body.as_str());
             if body.contains("<failure") || body.contains("<error") {
@@ -77,7 +77,7 @@ impl Report {
     }
 
     /// A runner that found nothing to run, or failed without a failed test, is a failure too.
-    pub(super) fn judged(mut self) -> Self {
+    pub(crate) fn judged(mut self) -> Self {
         if self.failed == 0 && (self.passed == 0 || !self.ended_well) {
             self.failed = 1;
             self.failures.push("its tests did not run, or not to their end".to_owned());

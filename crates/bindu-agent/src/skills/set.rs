@@ -34,6 +34,12 @@ impl SkillSet {
         self.0.iter().find(|skill| skill.id == id_or_name || skill.name == id_or_name)
     }
 
+    /// Whether one of them has this id.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|skill| skill.id == id)
+    }
+
     /// The skills, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Skill> {
         self.0.iter()

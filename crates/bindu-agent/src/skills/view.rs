@@ -10,6 +10,25 @@ use super::{Skill, SkillSet};
 /// What RFC 3986 leaves as it is in a path segment: letters, digits, `-._~`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Which of an agent's two catalogues a skill is in. Each has addresses of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Catalog {
+    /// Everybody may see it: below `/agent/skills`.
+    #[default]
+    Public,
+    /// Only some callers may: below `/agent/private/skills`.
+    Private,
+}
+
+impl Catalog {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Public => "agent/skills",
+            Self::Private => "agent/private/skills",
+        }
+    }
+}
+
 /// An agent's skills in short: the answer of `GET /agent/skills`.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
@@ -105,13 +124,19 @@ impl Skill {
             input_modes: &self.input_modes,
             output_modes: &self.output_modes,
             examples: self.examples.as_ref(),
-            documentation_path: self.documentation_url(base_url),
+            documentation_path: self.documentation_url(base_url, Catalog::Public),
         }
     }
 
     /// All about the skill but the text of its documentation.
     #[must_use]
     pub fn detail(&self, base_url: &str) -> SkillDetail<'_> {
+        self.detail_in(Catalog::Public, base_url)
+    }
+
+    /// The same, for a skill of that catalogue.
+    #[must_use]
+    pub fn detail_in(&self, catalog: Catalog, base_url: &str) -> SkillDetail<'_> {
         SkillDetail {
             id: &self.id,
             name: &self.name,
@@ -131,7 +156,7 @@ impl Skill {
             license: self.license.as_ref(),
             compatibility: self.compatibility.as_ref(),
             metadata: self.metadata.as_ref(),
-            documentation_path: self.documentation_url(base_url),
+            documentation_path: self.documentation_url(base_url, catalog),
             markdown_content: self.markdown_content.as_deref(),
             has_documentation: self.source.is_some(),
         }
@@ -141,6 +166,12 @@ impl Skill {
     /// is there for every skill.
     #[must_use]
     pub fn card(&self, base_url: &str) -> SkillCard {
+        self.card_in(Catalog::Public, base_url)
+    }
+
+    /// The same, for a skill of that catalogue.
+    #[must_use]
+    pub fn card_in(&self, catalog: Catalog, base_url: &str) -> SkillCard {
         let examples = self.examples.as_ref().and_then(Value::as_array);
         let texts = examples.into_iter().flatten().filter_map(Value::as_str);
         SkillCard {
@@ -151,17 +182,17 @@ impl Skill {
             examples: texts.map(str::to_owned).collect(),
             input_modes: self.input_modes.clone(),
             output_modes: self.output_modes.clone(),
-            documentation_path: Some(self.url(base_url)),
+            documentation_path: Some(self.url(base_url, catalog)),
         }
     }
 
-    fn url(&self, base_url: &str) -> String {
+    fn url(&self, base_url: &str, catalog: Catalog) -> String {
         let id = utf8_percent_encode(&self.id, SEGMENT);
-        format!("{}/agent/skills/{id}", base_url.trim_end_matches('/'))
+        format!("{}/{}/{id}", base_url.trim_end_matches('/'), catalog.path())
     }
 
-    fn documentation_url(&self, base_url: &str) -> Option<String> {
-        self.source.is_some().then(|| format!("{}/documentation", self.url(base_url)))
+    fn documentation_url(&self, base_url: &str, catalog: Catalog) -> Option<String> {
+        self.source.is_some().then(|| format!("{}/documentation", self.url(base_url, catalog)))
     }
 }
 

@@ -13,12 +13,12 @@ use anyhow::{Context as _, Result, bail};
 use bindu::settings::Settings;
 use bindu_did::Did;
 use bindu_protocol::Timestamp;
-use bindu_storage::{BoxFuture, OutboxKind, OutboxQuery, Storage, TaskQuery};
+use bindu_storage::{BoxFuture, Ledger, OutboxKind, OutboxQuery, Storage, TaskQuery};
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::json;
 
-use self::place::Place;
+pub(super) use self::place::Place;
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -70,7 +70,7 @@ pub(crate) enum Command {
 }
 
 /// The database of one agent.
-trait Database: Send + Sync {
+pub(super) trait Database: Send + Sync {
     /// What is there. Changes nothing.
     fn look(&self) -> BoxFuture<'_, Result<Look>>;
 
@@ -80,6 +80,9 @@ trait Database: Send + Sync {
     /// Opens what was looked at and found in order.
     fn open<'a>(&'a self, look: &'a Look) -> BoxFuture<'a, Result<Arc<dyn Storage>>>;
 
+    /// Opens the account of payments of what was looked at and found in order.
+    fn ledger<'a>(&'a self, look: &'a Look) -> BoxFuture<'a, Result<Arc<dyn Ledger>>>;
+
     /// Gives what belongs to nobody to `owner`, or only counts it.
     fn backfill<'a>(&'a self, owner: &'a Did, dry_run: bool) -> BoxFuture<'a, Result<Given>>;
 }
@@ -87,7 +90,7 @@ trait Database: Send + Sync {
 /// What is in a database, as far as it tells without being changed.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Look {
+pub(super) struct Look {
     storage: &'static str,
     /// Without a password.
     url: String,
@@ -119,7 +122,7 @@ impl Look {
         self.schema.as_deref().or(self.file.as_deref()).unwrap_or(&self.url)
     }
 
-    fn refuse(&self) -> Result<()> {
+    pub(super) fn refuse(&self) -> Result<()> {
         if self.is_current() {
             return Ok(());
         }
@@ -156,7 +159,7 @@ impl Look {
 
 /// What got an owner, or would.
 #[derive(Debug, Serialize)]
-struct Given {
+pub(super) struct Given {
     contexts: u64,
     tasks: u64,
 }

@@ -5,7 +5,7 @@ use std::{fs, iter};
 
 use anyhow::{Context as _, Result, bail};
 use bindu::settings::{HydraSettings, Settings};
-use bindu_client::{Client, ClientError, Principal, PrincipalConfig};
+use bindu_client::{Client, ClientBuilder, ClientError, Principal, PrincipalConfig};
 use bindu_did::Did;
 use bindu_did::key_dir::KeyDirError;
 use bindu_did::pins::{self, Pins};
@@ -25,6 +25,16 @@ pub(crate) struct Peer {
     /// How to speak to it: as its card says, as Bindu's Python reference, or plain A2A 0.3.
     #[arg(long, value_enum, default_value_t = Spoken::Auto)]
     dialect: Spoken,
+    #[command(flatten)]
+    caller: Caller,
+    /// Call no agent but this one.
+    #[arg(long, value_name = "DID")]
+    expect: Option<Did>,
+}
+
+/// As whom to call.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Caller {
     /// Call as the identity in this directory: sign, and show its token and its certificate, as
     /// far as there are any.
     #[arg(long, value_name = "DIR")]
@@ -32,9 +42,40 @@ pub(crate) struct Peer {
     /// Which one, if the directory has several.
     #[arg(long = "as", value_name = "DID", requires = "identity")]
     did: Option<Did>,
-    /// Call no agent but this one.
-    #[arg(long, value_name = "DID")]
-    expect: Option<Did>,
+}
+
+/// An identity, and the keys of the agents that it has met.
+#[derive(Debug)]
+pub(crate) struct Somebody {
+    principal: Principal,
+    pins: Arc<Pins>,
+}
+
+impl Caller {
+    /// The identity to call as; `None` to call as nobody.
+    pub(crate) async fn somebody(&self) -> Result<Option<Somebody>> {
+        let Some(dir) = &self.identity else { return Ok(None) };
+        let file = Some(dir.join(KNOWN_AGENTS));
+        let principal = principal(dir, self.did.as_ref()).await?;
+        let pins = Pins::open(pins::Config { file, ..pins::Config::default() })?;
+        Ok(Some(Somebody { principal, pins: Arc::new(pins) }))
+    }
+
+    /// Begins a client of an agent.
+    pub(crate) fn builder(url: &str, somebody: Option<&Somebody>) -> ClientBuilder {
+        // Someone is waiting: an agent that is gone should be known to be within two seconds.
+        let retry = RetryPolicy {
+            min_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(1),
+            max_retry_after: Duration::from_secs(5),
+            ..RetryPolicy::default()
+        };
+        let builder = Client::builder(url).retry(retry);
+        match somebody {
+            Some(Somebody { principal, pins }) => builder.call_as(principal).pins(Arc::clone(pins)),
+            None => builder,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -47,22 +88,10 @@ enum Spoken {
 
 impl Peer {
     pub(crate) async fn client(&self) -> Result<Client> {
-        // Someone is waiting: an agent that is gone should be known to be within two seconds.
-        let retry = RetryPolicy {
-            min_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(1),
-            max_retry_after: Duration::from_secs(5),
-            ..RetryPolicy::default()
-        };
-        let mut builder = Client::builder(&self.url).retry(retry);
+        let somebody = self.caller.somebody().await?;
+        let mut builder = Caller::builder(&self.url, somebody.as_ref());
         if let Some(did) = &self.expect {
             builder = builder.expect_did(did.clone());
-        }
-        if let Some(dir) = &self.identity {
-            let file = Some(dir.join(KNOWN_AGENTS));
-            let principal = principal(dir, self.did.as_ref()).await?;
-            let pins = Pins::open(pins::Config { file, ..pins::Config::default() })?;
-            builder = builder.call_as(&principal).pins(Arc::new(pins));
         }
         Ok(match self.dialect {
             Spoken::Auto => builder.auto_dialect(),
@@ -74,13 +103,14 @@ impl Peer {
 
     /// Whether the call is made as an identity.
     pub(crate) const fn is_somebody(&self) -> bool {
-        self.identity.is_some()
+        self.caller.identity.is_some()
     }
 
     /// The URL as it was given, and the identity: for the next command.
     pub(crate) fn arguments(&self) -> String {
-        let identity = self.identity.as_deref().map(|dir| format!("--identity {}", word(dir)));
-        let did = self.did.as_ref().map(|did| format!("--as {did}"));
+        let identity =
+            self.caller.identity.as_deref().map(|dir| format!("--identity {}", word(dir)));
+        let did = self.caller.did.as_ref().map(|did| format!("--as {did}"));
         let all = iter::once(self.url.clone()).chain(identity).chain(did);
         all.collect::<Vec<_>>().join(" ")
     }
@@ -145,8 +175,10 @@ mod tests {
         let peer = Peer {
             url: "http://h".to_owned(),
             dialect: Spoken::Auto,
-            identity: Some("my keys/.bindu".into()),
-            did: "did:bindu:a:b:c".parse().ok(),
+            caller: Caller {
+                identity: Some("my keys/.bindu".into()),
+                did: "did:bindu:a:b:c".parse().ok(),
+            },
             expect: None,
         };
         assert_eq!(peer.arguments(), "http://h --identity 'my keys/.bindu' --as did:bindu:a:b:c");

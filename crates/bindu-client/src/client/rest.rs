@@ -3,6 +3,7 @@
 use bindu_http::client::Replay;
 use bytes::Bytes;
 use http::Method;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -43,12 +44,12 @@ impl Client {
         self.page(Method::POST, &url, Some(&body)).await
     }
 
-    async fn page(
+    pub(crate) async fn page<T: DeserializeOwned>(
         &self,
         method: Method,
         url: &Url,
         body: Option<&Bytes>,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<T, ClientError> {
         self.look_first().await?;
         let response = self.exchange(method, url, body, Replay::Safe, Bears::Credentials).await?;
         if !response.status().is_success() {
@@ -59,7 +60,7 @@ impl Client {
     }
 
     /// A page below the agent's URL.
-    pub(super) fn below(&self, path: &[&str]) -> Result<Url, ClientError> {
+    pub(crate) fn below(&self, path: &[&str]) -> Result<Url, ClientError> {
         let mut url = self.shared.base.clone();
         // A URL drops such a segment, and would name another page.
         if let Some(wrong) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {

@@ -250,17 +250,7 @@ impl Inner {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<bool, StorageError> {
-        let kept = if key.len() > LONGEST_KEY {
-            let hash = digest(&SHA256, key.as_bytes());
-            hash.as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {
-                use std::fmt::Write as _;
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
-        } else {
-            // Told apart from what another key hashes to.
-            format!("={}", clean_text(key))
-        };
+        let kept = kept_key(key);
         let sql = self.sql.of(
             "INSERT INTO {s}.bindu_replay AS r (key, until, claim) VALUES ($1, $2, $4) \
              ON CONFLICT (key) DO UPDATE SET until = excluded.until, claim = excluded.claim \
@@ -270,5 +260,26 @@ impl Inner {
         let rows = self.read("remembering a key", &sql, params).await?;
         self.count_key(now);
         Ok(!rows.is_empty())
+    }
+
+    pub(super) async fn forget(&self, key: &str) -> Result<(), StorageError> {
+        let sql = self.sql.of("DELETE FROM {s}.bindu_replay WHERE key = $1");
+        self.read("forgetting a key", &sql, &[&kept_key(key)]).await?;
+        Ok(())
+    }
+}
+
+/// A key of the replay guard as the table has it.
+fn kept_key(key: &str) -> String {
+    if key.len() > LONGEST_KEY {
+        let hash = digest(&SHA256, key.as_bytes());
+        hash.as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {
+            use std::fmt::Write as _;
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    } else {
+        // Told apart from what another key hashes to.
+        format!("={}", clean_text(key))
     }
 }

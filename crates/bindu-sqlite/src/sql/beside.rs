@@ -136,3 +136,9 @@ pub(crate) fn first(
         .execute((now.as_unix_micros(), KEYS_AWAY))?;
     Ok(true)
 }
+
+/// Takes a key of the replay guard away, if it is there.
+pub(crate) fn forget(connection: &Connection, key: &str) -> Result<(), Failure> {
+    connection.prepare_cached("DELETE FROM replay WHERE key = ?1")?.execute([key])?;
+    Ok(())
+}

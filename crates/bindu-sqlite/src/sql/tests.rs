@@ -1,10 +1,10 @@
 //! How `SQLite` goes about what is asked: by an index, whatever the number of tasks.
 
 use bindu_protocol::{ContextId, Owner};
-use bindu_storage::TaskQuery;
+use bindu_storage::{PaymentQuery, PaymentState, TaskQuery};
 use rusqlite::Connection;
 
-use super::{list, outbox, remove, task};
+use super::{list, outbox, payment, remove, task};
 use crate::schema;
 
 fn empty() -> Connection {
@@ -128,4 +128,24 @@ fn whatever_refers_to_a_task_is_found_by_an_index() {
         let steps = plan(&connection, &sql);
         assert!(steps.iter().all(|step| step.starts_with("SEARCH")), "{table}: {steps:#?}");
     }
+}
+
+#[test]
+fn payments_are_found_by_an_index() {
+    for state in [None, Some(PaymentState::Unknown)] {
+        for after in [None, Some(String::new())] {
+            let sql = payment::list_sql(&PaymentQuery { state, after, limit: 10 });
+            assert_quick(&sql);
+            let index = if state.is_some() { "payments_by_state" } else { "payments_by_age" };
+            assert!(plan(&empty(), &sql)[0].contains(index), "{sql}");
+        }
+    }
+    for (sql, index) in
+        [(payment::OF_TASK, "payments_by_task (task=?)"), (payment::DUE, "payments_due (due<?)")]
+    {
+        let sql = payment::select(sql);
+        assert_quick(&sql);
+        assert!(plan(&empty(), &sql)[0].contains(index), "{:?}", plan(&empty(), &sql));
+    }
+    assert_quick(&payment::select("WHERE key = ?1"));
 }

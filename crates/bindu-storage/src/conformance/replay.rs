@@ -37,6 +37,24 @@ pub async fn one_of_ten_is_the_first(guard: &dyn ReplayGuard) {
     }
 }
 
+/// A key that was forgotten is new again, once; the others stay known.
+///
+/// # Panics
+///
+/// If the rule is broken.
+pub async fn a_forgotten_key_is_new_again(guard: &dyn ReplayGuard) {
+    let first = async |key: &str| {
+        done!(guard.first(key, at(0), at(900_000_000)).await, "a key can be asked for")
+    };
+    done!(guard.forget("never seen").await, "a key that is not there can be forgotten");
+    rule!(first("a").await, "a key is new the first time");
+    rule!(first("b").await, "another key is new");
+    done!(guard.forget("a").await, "a key can be forgotten");
+    rule!(!first("b").await, "forgetting a key leaves the others");
+    rule!(first("a").await, "a forgotten key is new again");
+    rule!(!first("a").await, "and then not any more");
+}
+
 /// Makes a test of every rule of [`ReplayGuard`](crate::ReplayGuard): one `#[tokio::test]` per
 /// case.
 ///
@@ -56,6 +74,11 @@ macro_rules! replay_guard_tests {
             #[::tokio::test]
             async fn one_of_ten_is_the_first() {
                 $crate::conformance::one_of_ten_is_the_first(&$fresh().await).await;
+            }
+
+            #[::tokio::test]
+            async fn a_forgotten_key_is_new_again() {
+                $crate::conformance::a_forgotten_key_is_new_again(&$fresh().await).await;
             }
         }
     };

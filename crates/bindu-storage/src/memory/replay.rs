@@ -81,4 +81,15 @@ impl ReplayGuard for MemoryReplayGuard {
             Ok(true)
         })
     }
+
+    fn forget<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = self.digest(key);
+            if let Some(end) = seen.until.remove(&key) {
+                seen.ends.remove(&(end, key));
+            }
+            Ok(())
+        })
+    }
 }

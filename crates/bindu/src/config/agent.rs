@@ -97,8 +97,8 @@ pub struct AgentConfig {
     pub vault: Option<VaultConfig>,
     /// Reports of errors, as configured.
     pub sentry: Option<RawSection>,
-    /// Negotiation, as configured.
-    pub negotiation: Option<RawSection>,
+    /// How the agent bids for tasks; nothing leaves it to the settings.
+    pub negotiation: Option<NegotiationConfig>,
     /// Where changes are posted for tasks without a webhook of their own; nothing leaves
     /// it to the settings.
     pub global_webhook_url: Option<String>,
@@ -245,10 +245,11 @@ pub struct Capabilities {
 pub struct ExecutionCost {
     /// The price for people, such as `0.01` or `$0.01`; not in units of a chain.
     pub amount: String,
-    /// The currency.
-    pub token: String,
-    /// The chain.
-    pub network: String,
+    /// The currency, such as `USDC`; nothing leaves it to the amount, or else to the chain.
+    pub token: Option<String>,
+    /// The chain: a name such as `base`, or a CAIP-2 id; nothing leaves it to
+    /// `X402__DEFAULT_NETWORK`.
+    pub network: Option<String>,
     /// Who is paid; an entry without one pays the first entry's.
     pub pay_to_address: Option<String>,
 }
@@ -307,6 +308,13 @@ pub struct VaultConfig {
     pub url: Option<String>,
     /// The token for it.
     pub token: Option<Secret>,
+}
+
+/// How an agent bids for tasks. A field that is nothing is left to the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NegotiationConfig {
+    /// The key of the service that is asked what texts mean.
+    pub embedding_api_key: Option<Secret>,
 }
 
 /// How traces are reported. A field that is nothing is left to the settings.

@@ -6,8 +6,9 @@ use bindu_protocol::{AgentExtension, AgentKind};
 use serde_json::{Map, Value};
 
 use super::{
-    AgentConfig, AuthConfig, Capabilities, ConfigError, Deployment, ExecutionCost, OltpConfig,
-    Problem, RawSection, SchedulerConfig, SkillSource, StorageConfig, VaultConfig,
+    AgentConfig, AuthConfig, Capabilities, ConfigError, Deployment, ExecutionCost,
+    NegotiationConfig, OltpConfig, Problem, RawSection, SchedulerConfig, SkillSource,
+    StorageConfig, VaultConfig,
     address::check_url,
     read::{Findings, Keys, name_type},
 };
@@ -207,7 +208,12 @@ fn services(config: &mut AgentConfig, keys: &mut Keys<'_>) {
         vault
     });
     config.sentry = keys.map("sentry").cloned().map(RawSection);
-    config.negotiation = keys.map("negotiation").cloned().map(RawSection);
+    config.negotiation = keys.map("negotiation").map(|map| {
+        let mut keys = Keys::new(map, "negotiation.", keys.findings());
+        let negotiation = NegotiationConfig { embedding_api_key: keys.secret("embedding_api_key") };
+        keys.finish();
+        negotiation
+    });
     config.global_webhook_url = keys.text("global_webhook_url");
     config.global_webhook_token = keys.secret("global_webhook_token");
     config.oltp = OltpConfig {
@@ -319,8 +325,8 @@ fn cost(entry: &Map<String, Value>, first: bool, findings: &mut Findings) -> Exe
     }
     let cost = ExecutionCost {
         amount,
-        token: keys.text("token").unwrap_or_else(|| "USDC".to_owned()),
-        network: keys.text("network").unwrap_or_else(|| "base-sepolia".to_owned()),
+        token: keys.text("token").filter(|it| !it.trim().is_empty()),
+        network: keys.text("network").filter(|it| !it.trim().is_empty()),
         pay_to_address,
     };
     // Read by none: the list of methods that cost is a setting.

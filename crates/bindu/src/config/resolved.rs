@@ -6,8 +6,9 @@ use bindu_protocol::{TrustLevel, method};
 use url::Url;
 
 use super::{
-    AgentConfig, ConfigError, Listen, Problem,
+    AgentConfig, ConfigError, EmbeddingService, Listen, Problem,
     address::{check_url, is_of_this_machine, resolve, with_port, with_tls},
+    embeddings::embeddings,
 };
 use crate::settings::{
     HydraSettings, MtlsMode, SchedulerBackend, Secret, Settings, StorageBackend, TelemetrySettings,
@@ -53,6 +54,8 @@ pub struct Resolved {
     pub operations: BTreeMap<String, TrustLevel>,
     /// Where changes are posted for tasks without a webhook of their own.
     pub webhook: Option<GlobalWebhook>,
+    /// Who is asked what texts mean, for negotiation; nothing if nobody is.
+    pub embeddings: Option<EmbeddingService>,
     /// Whether and how traces are reported.
     pub telemetry: TelemetrySettings,
     /// The password of the private key.
@@ -111,7 +114,9 @@ impl Resolved {
         tls(auth, settings, &mut problems, &mut warnings);
         let operations = operations(config, &mut problems);
         absent(config, settings, &mut problems, &mut warnings);
+        warnings.extend(crate::private::warnings(config, auth));
         let webhook = webhook(config, settings, &mut problems);
+        let embeddings = embeddings(config, settings, &mut problems, &mut warnings);
         let telemetry = telemetry(config, settings, &mut problems, &mut warnings);
         let key_password = match &config.key_password {
             Some(password) => indirect("'key_password'", password.reveal(), settings)
@@ -146,6 +151,7 @@ impl Resolved {
             hydra,
             operations,
             webhook,
+            embeddings,
             telemetry,
             key_password,
             warnings,
@@ -370,16 +376,7 @@ fn absent(
     if settings.grpc.enabled && !cfg!(feature = "grpc") {
         refuse("GRPC__ENABLED", "the gRPC server", "grpc");
     }
-    if !config.execution_cost.is_empty() {
-        refuse("'execution_cost'", "payment", "x402");
-    }
-    if !config.private_skills.is_empty() || !config.allowed_dids.is_empty() {
-        warnings.push(
-            "'private_skills' and 'allowed_dids' are set, but this build has no private card: \
-             nobody sees those skills"
-                .to_owned(),
-        );
-    }
+    problems.extend(crate::payments::problem(config, settings));
     let sentry = match &config.sentry {
         Some(sentry) => sentry.0.get("enabled").is_some_and(|it| it.as_bool() == Some(true)),
         None => settings.switches.sentry,

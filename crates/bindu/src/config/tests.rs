@@ -87,7 +87,7 @@ fn a_whole_configuration_is_read() -> Result<(), ConfigError> {
     assert!(matches!(&config.skills[0], SkillSource::Path(path) if path.ends_with("echo")));
     assert_eq!(config.capabilities.extensions[0].uri, "https://example.com/ext");
     assert_eq!(config.execution_cost[0].amount, "0.01");
-    assert_eq!(config.execution_cost[1].network, "base-sepolia");
+    assert_eq!(config.execution_cost[1].network, None);
     let storage = config.storage.as_ref().expect("storage");
     assert_eq!(storage.backend, StorageBackend::Postgres);
     assert!(storage.url.is_some());
@@ -292,13 +292,55 @@ fn what_this_build_lacks_stops_the_start() {
     let mut config = plain;
     config.execution_cost = vec![ExecutionCost {
         amount: "1".into(),
-        token: "USDC".into(),
-        network: "base".into(),
+        token: Some("USDC".into()),
+        network: Some("base".into()),
         pay_to_address: Some("0x".into()),
     }];
     let error = resolved(&config, &[]).expect_err("a refusal");
     let keys: Vec<&str> = error.problems().iter().map(Problem::key).collect();
     assert_eq!(keys, ["'execution_cost'"]);
+    config.execution_cost[0].pay_to_address =
+        Some("0xa11ce0000000000000000000000000000000a11c".into());
+    assert_eq!(resolved(&config, &[]).is_ok(), cfg!(feature = "x402"));
+}
+
+#[cfg(feature = "x402")]
+#[test]
+fn what_a_task_costs_is_checked_before_anything_starts() {
+    let cost = |amount: &str, token: Option<&str>, network: Option<&str>| {
+        let mut config = AgentConfig::new("ann@example.com", "paid");
+        config.execution_cost = vec![ExecutionCost {
+            amount: amount.into(),
+            token: token.map(Into::into),
+            network: network.map(Into::into),
+            pay_to_address: Some("0xa11ce0000000000000000000000000000000a11c".into()),
+        }];
+        config
+    };
+    for good in [
+        cost("0.01", Some("USDC"), Some("base-sepolia")),
+        cost("$0.01", None, None),
+        cost("2 USDC", None, Some("skale-europa")),
+        cost("1", None, Some("eip155:137")),
+        cost("1", None, Some("ethereum-sepolia")),
+    ] {
+        assert!(resolved(&good, &[]).is_ok(), "{:?}", good.execution_cost);
+    }
+    for (bad, says) in [
+        (cost("0.0000001", None, None), "0"),
+        (cost("0.0001", Some("ETH"), Some("ethereum")), "ETH"),
+        (cost("1", None, Some("nowhere")), "base-sepolia"),
+        (cost("1e3", None, None), "1e3"),
+    ] {
+        let error = resolved(&bad, &[]).expect_err("a refusal").to_string();
+        assert!(error.contains("'execution_cost'") && error.contains(says), "{error}");
+    }
+    let networks = r#"{"mine": {"caip2": "eip155:5", "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e"}}"#;
+    let own = cost("1", None, Some("mine"));
+    assert!(resolved(&own, &[("X402__EXTRA_NETWORKS", networks)]).is_ok());
+    assert!(resolved(&own, &[]).is_err());
+    let bad = resolved(&own, &[("X402__EXTRA_NETWORKS", r#"{"mine": {"caip2": "solana:1"}}"#)]);
+    assert!(bad.expect_err("a refusal").to_string().contains("X402__EXTRA_NETWORKS"));
 }
 
 #[test]

@@ -111,6 +111,14 @@ numbers! {
     usize: "a whole number",
 }
 
+impl Value for f64 {
+    const ALLOWED: &'static str = "a number, 0 or more";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().filter(|number: &Self| number.is_finite() && *number >= 0.0)
+    }
+}
+
 macro_rules! limits {
     ($($type:ty),+) => {$(
         impl Value for $type {
@@ -230,6 +238,15 @@ impl Value for BTreeMap<String, TrustLevel> {
 
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+}
+
+impl Value for BTreeMap<String, serde_json::Value> {
+    const ALLOWED: &'static str = "a JSON object of objects";
+
+    fn parse(text: &str) -> Option<Self> {
+        let map: Self = serde_json::from_str(text).ok()?;
+        map.values().all(serde_json::Value::is_object).then_some(map)
     }
 }
 

@@ -92,6 +92,10 @@ impl Host {
         let mut config = AgentConfig::from_value(&config).map_err(said)?;
         let skills = registration.skills.iter().cloned();
         config.skills = skills.map(|skill| SkillSource::Read(Box::new(skill))).collect();
+        // A path would be one on this machine, and what lies there would be shown.
+        if config.private_skills.iter().any(|skill| matches!(skill, SkillSource::Path(_))) {
+            return Err("ConfigError: 'private_skills' must hold skills here, not paths".to_owned());
+        }
         let agent_id = config
             .id
             .unwrap_or_else(|| bindu_did::agent_id(&config.author, &config.name))

@@ -61,7 +61,7 @@ enum Sole {
 
 impl Place {
     /// The database that is meant.
-    pub(super) fn database(&self, settings: &Settings) -> Result<Box<dyn Database>> {
+    pub(in crate::command) fn database(&self, settings: &Settings) -> Result<Box<dyn Database>> {
         match self.find(settings)? {
             #[cfg(feature = "postgres")]
             Found::Postgres { url, tables } => {

@@ -11,7 +11,7 @@ use bindu_postgres::{
     LAYOUT_VERSION, LayoutReport, OwnerCounts, PostgresConfig, PostgresStore, backfill_owner,
     check, migrate, ownerless,
 };
-use bindu_storage::{BoxFuture, Storage};
+use bindu_storage::{BoxFuture, Ledger, Storage};
 
 use super::{BATCH, Database, Given, Look};
 
@@ -104,6 +104,14 @@ impl Postgres {
         Ok(difference(&before, &after))
     }
 
+    async fn store(&self) -> Result<PostgresStore> {
+        let mut config = self.config.clone();
+        // Opened without its agent, nothing is written that is not there.
+        config.schema = Some(config.schema_name());
+        config.did = None;
+        PostgresStore::open(config).await.with_context(|| self.reaching())
+    }
+
     async fn give(&self, owner: &Did, dry_run: bool) -> Result<Given> {
         self.judge(self.report().await?).refuse()?;
         let given = if dry_run {
@@ -149,14 +157,11 @@ impl Database for Postgres {
     }
 
     fn open<'a>(&'a self, _: &'a Look) -> BoxFuture<'a, Result<Arc<dyn Storage>>> {
-        Box::pin(async {
-            let mut config = self.config.clone();
-            // Opened without its agent, nothing is written that is not there.
-            config.schema = Some(config.schema_name());
-            config.did = None;
-            let store = PostgresStore::open(config).await.with_context(|| self.reaching())?;
-            Ok(Arc::new(store) as Arc<dyn Storage>)
-        })
+        Box::pin(async { Ok(Arc::new(self.store().await?) as Arc<dyn Storage>) })
+    }
+
+    fn ledger<'a>(&'a self, _: &'a Look) -> BoxFuture<'a, Result<Arc<dyn Ledger>>> {
+        Box::pin(async { Ok(Arc::new(self.store().await?) as Arc<dyn Ledger>) })
     }
 
     fn backfill<'a>(&'a self, owner: &'a Did, dry_run: bool) -> BoxFuture<'a, Result<Given>> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail};
 use bindu::settings::Secret;
 use bindu_did::Did;
-use bindu_sqlite::{OpenError, SqliteConfig, SqliteStore, path_of_url};
-use bindu_storage::{BoxFuture, Storage};
+use bindu_sqlite::{LAYOUT_VERSION, OpenError, SqliteConfig, SqliteStore, path_of_url};
+use bindu_storage::{BoxFuture, Ledger, Storage};
 
 use super::{Database, Given, Look};
 
@@ -87,8 +87,21 @@ impl Sqlite {
         // Whoever had the file has given it back, with all that it wrote.
         if let Head::Ours(layout) = self.head()? {
             look.layout = Some(layout);
+            if look.problems.is_empty() && layout < LAYOUT_VERSION {
+                look.problems
+                    .push(format!("its layout is {layout}, and should be {LAYOUT_VERSION}"));
+                look.advice = Some(
+                    "`bindu db migrate` brings it up to date, and so does the agent when it starts"
+                        .to_owned(),
+                );
+            }
         }
         Ok(())
+    }
+
+    async fn store(&self, look: &Look) -> Result<SqliteStore> {
+        let agent = look.did.as_deref().unwrap_or(NOBODY);
+        SqliteStore::open(SqliteConfig::new(&self.path, agent)).await.map_err(told)
     }
 
     fn head(&self) -> Result<Head> {
@@ -119,7 +132,10 @@ impl Sqlite {
             },
             (None, _) => (String::new(), false),
         };
-        if !is_new {
+        let is_old = before.layout.is_some_and(|layout| layout < LAYOUT_VERSION);
+        let is_others = before.did.as_deref().zip(self.agent.as_ref().map(Did::as_str));
+        let is_others = is_others.is_some_and(|(theirs, ours)| theirs != ours);
+        if !is_new && (is_others || !is_old) {
             before.refuse()?;
         }
         drop(SqliteStore::open(SqliteConfig::new(&self.path, &agent)).await.map_err(told)?);
@@ -152,11 +168,11 @@ impl Database for Sqlite {
     }
 
     fn open<'a>(&'a self, look: &'a Look) -> BoxFuture<'a, Result<Arc<dyn Storage>>> {
-        Box::pin(async {
-            let agent = look.did.as_deref().unwrap_or(NOBODY);
-            let config = SqliteConfig::new(&self.path, agent);
-            Ok(Arc::new(SqliteStore::open(config).await.map_err(told)?) as Arc<dyn Storage>)
-        })
+        Box::pin(async { Ok(Arc::new(self.store(look).await?) as Arc<dyn Storage>) })
+    }
+
+    fn ledger<'a>(&'a self, look: &'a Look) -> BoxFuture<'a, Result<Arc<dyn Ledger>>> {
+        Box::pin(async { Ok(Arc::new(self.store(look).await?) as Arc<dyn Ledger>) })
     }
 
     fn backfill<'a>(&'a self, _: &'a Did, _: bool) -> BoxFuture<'a, Result<Given>> {

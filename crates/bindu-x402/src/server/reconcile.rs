@@ -1,0 +1,96 @@
+//! What was left behind is seen to.
+
+use bindu_protocol::{TaskState, Timestamp};
+use bindu_storage::{Payment, PaymentState, StorageError};
+
+use super::{ResourceServer, after, stepped};
+
+/// What is to be done about the task of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Nothing,
+    /// It waits for its run, and its payment is decided: it is to be queued.
+    Queue,
+    /// It is over, and was paid for nothing: it is to say so, if it is still there.
+    Orphan,
+}
+
+impl ResourceServer {
+    /// Looks at a payment whose time has come, given the state of its task; `None` if there is no
+    /// such task.
+    ///
+    /// What was never settled and has no task is given back. What may have been settled is asked
+    /// about again. What was settled is closed once its task is over: delivered, or orphaned.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Backend`]: it is looked at again.
+    pub async fn look_at(
+        &self,
+        payment: Payment,
+        task: Option<TaskState>,
+    ) -> Result<Next, StorageError> {
+        let waits = task == Some(TaskState::Submitted);
+        match payment.state {
+            PaymentState::Verified if waits => {
+                // Its run will settle it.
+                self.put_off(payment).await?;
+                Ok(Next::Queue)
+            }
+            PaymentState::Required | PaymentState::Verified => {
+                self.release(&payment).await?;
+                Ok(Next::Nothing)
+            }
+            PaymentState::Settling | PaymentState::Unknown => {
+                let payment = self.attempt(payment).await?;
+                match payment.state {
+                    PaymentState::Settled => self.close(payment, task).await,
+                    PaymentState::Failed if waits => Ok(Next::Queue),
+                    _ => Ok(Next::Nothing),
+                }
+            }
+            PaymentState::Settled => self.close(payment, task).await,
+            PaymentState::Failed | PaymentState::Delivered | PaymentState::Orphaned => {
+                Ok(Next::Nothing)
+            }
+        }
+    }
+
+    /// Says what became of the work that was paid for, if it is over.
+    async fn close(&self, payment: Payment, task: Option<TaskState>) -> Result<Next, StorageError> {
+        let (state, next) = match task {
+            Some(TaskState::Completed) => (PaymentState::Delivered, Next::Nothing),
+            None => (PaymentState::Orphaned, Next::Orphan),
+            Some(over) if over.is_terminal() => (PaymentState::Orphaned, Next::Orphan),
+            Some(TaskState::Submitted) => {
+                self.put_off(payment).await?;
+                return Ok(Next::Queue);
+            }
+            Some(_) => {
+                self.put_off(payment).await?;
+                return Ok(Next::Nothing);
+            }
+        };
+        if state == PaymentState::Orphaned {
+            tracing::warn!(payment = %payment.key, task = %payment.task, "paid for work that was not done; the money is to be given back");
+        }
+        let closed = stepped(Payment { state, ..payment }, Timestamp::now(), None);
+        match self.0.ledger.advance(closed).await {
+            Ok(_) => Ok(next),
+            // Somebody else closed it.
+            Err(StorageError::PaymentConflict(_)) => Ok(Next::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at it again later.
+    async fn put_off(&self, payment: Payment) -> Result<(), StorageError> {
+        let now = Timestamp::now();
+        let due = Some(after(now, self.0.patience.work_check));
+        match self.0.ledger.advance(stepped(payment, now, due)).await {
+            Ok(_) | Err(StorageError::PaymentConflict(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

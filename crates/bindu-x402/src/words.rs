@@ -1,0 +1,12 @@
+//! The objects of x402 v2, as they are on the wire.
+
+mod answers;
+mod payload;
+mod required;
+
+pub use self::answers::{SettleResponse, SupportedKind, SupportedKinds, VerifyResponse};
+pub use self::payload::{Authorization, ExactEvmPayload, PaymentPayload, Resource};
+pub use self::required::{AgentInfo, PaymentRequired, PaymentRequirements};
+
+/// The version of x402 that is spoken here.
+pub const X402_VERSION: u32 = 2;

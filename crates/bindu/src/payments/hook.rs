@@ -1,0 +1,117 @@
+//! The money is taken before the work begins.
+
+use bindu_protocol::{JsonObject, Part, Task, TaskId, TaskState, payment};
+use bindu_storage::{BoxError, BoxFuture, Payment, PaymentState, Record};
+use bindu_tasks::{Outcome, Tasks};
+use bindu_worker::{BeforeRun, Ready};
+use bindu_x402::{PaymentRequired, ResourceServer, Standing, remarks};
+
+use super::TRIES;
+use super::upkeep::look_at;
+
+/// What is said of a task whose money was not taken.
+const NOT_SETTLED: &str = "Payment settlement failed; task not executed.";
+
+/// What the worker asks.
+#[derive(Debug)]
+pub(super) struct Hook {
+    server: ResourceServer,
+    tasks: Tasks,
+}
+
+impl Hook {
+    pub(super) fn new(server: ResourceServer, tasks: Tasks) -> Self {
+        Self { server, tasks }
+    }
+
+    async fn ready(&self, record: &Record) -> Result<Ready, BoxError> {
+        let task = &record.task;
+        let before = task.metadata.as_ref();
+        Ok(match self.server.settle(&task.id).await? {
+            Standing::Free => Ready::Run { metadata: None, marks: None },
+            Standing::Paid(payments) => {
+                let told = remarks::completed(before, &payments);
+                let marks = is_in_task(task).then(|| remarks::marks(&told));
+                Ready::Run { metadata: (!is_paid(task)).then_some(told), marks }
+            }
+            Standing::Refused(payments) | Standing::GivenUp(payments) => {
+                Ready::Stop(Box::new(refused(task, &payments)))
+            }
+            Standing::Pending => Ready::Later,
+        })
+    }
+
+    /// Closes the payments of a task whose run has ended.
+    async fn close(&self, id: &TaskId) -> Result<(), BoxError> {
+        for payment in self.server.ledger().payments_of(id).await? {
+            if payment.state == PaymentState::Settled {
+                look_at(&self.server, &self.tasks, payment).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BeforeRun for Hook {
+    fn before<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Ready, BoxError>> {
+        Box::pin(self.ready(record))
+    }
+
+    fn after<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.close(task).await {
+                // Whoever looks after what was left behind will.
+                tracing::warn!(%task, error = &*error as &dyn std::error::Error, "a payment is not closed yet");
+            }
+        })
+    }
+}
+
+/// Whether a task says that it was paid for.
+pub(super) fn is_paid(task: &Task) -> bool {
+    let says = task.metadata.as_ref().and_then(|metadata| metadata.get(payment::STATUS));
+    says.is_some_and(|says| says == payment::status::COMPLETED)
+}
+
+/// What a task asked to be paid, if it ever did: it is paid for by messages then.
+pub(super) fn asked(task: &Task) -> Option<PaymentRequired> {
+    let asked = task.history.iter().rev().filter_map(|message| message.metadata.as_ref());
+    let required = asked.filter_map(|metadata| metadata.get(payment::REQUIRED)).next()?;
+    serde_json::from_value(required).ok()
+}
+
+pub(super) fn is_in_task(task: &Task) -> bool {
+    asked(task).is_some()
+}
+
+/// How often a payment in a task has failed.
+pub(super) fn failures(told: &JsonObject) -> usize {
+    let receipts = told.get(payment::RECEIPTS).unwrap_or_default();
+    let receipts = receipts.as_array().map(Vec::as_slice).unwrap_or_default();
+    receipts.iter().filter(|receipt| receipt["success"] == false).count()
+}
+
+/// The end of a task whose money was not taken, or another try.
+fn refused(task: &Task, payments: &[Payment]) -> Outcome {
+    let asked = asked(task);
+    let told = remarks::failed(task.metadata.as_ref(), payments, asked.is_some());
+    let is_unknown = payments.last().is_some_and(|last| last.state != PaymentState::Failed);
+    let again = asked.filter(|_| !is_unknown && failures(&told) < TRIES);
+    let mut remarks = told.to_map();
+    remarks.retain(|key, _| key.starts_with(payment::PREFIX));
+    let state = if let Some(asked) = &again {
+        if let Ok(offers) = serde_json::from_str(asked.in_task().as_str()) {
+            remarks.insert(payment::REQUIRED.to_owned(), offers);
+        }
+        TaskState::PaymentRequired
+    } else {
+        TaskState::Failed
+    };
+    Outcome {
+        state,
+        message: Some(vec![Part::text(NOT_SETTLED)]),
+        remarks: is_in_task(task).then(|| remarks.into()),
+        artifacts: Vec::new(),
+        metadata: Some(told),
+    }
+}
