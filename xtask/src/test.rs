@@ -8,7 +8,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bindu_testkit::services::Watcher;
 
-use crate::{sdks, services, web, workspace::Workspace};
+use crate::{
+    sdks, services,
+    web::{self, Chromium},
+    workspace::Workspace,
+};
 
 /// What every test has in its path that needs a server: a module of this name.
 const NEEDS_SERVICES: &str = "needs_services";
@@ -92,7 +96,7 @@ pub(crate) fn run(workspace: Workspace, args: &Args) -> anyhow::Result<Totals> {
         let mut totals =
             count(workspace.cargo(&EVERYTHING).args(["--", "--skip", NEEDS_SERVICES]))?;
         totals.add(sdks::run_beside(&workspace));
-        totals.add(web::run_beside(&workspace));
+        totals.add(web::run_beside(&workspace, Chromium::IfThere));
         println!("\nleft out, because they need a Postgres, a Redis, a Hydra or a step-ca:");
         let mut list = workspace.cargo(&EVERYTHING);
         list.args(["--quiet", "--lib", "--bins", "--tests", "--", "--list", NEEDS_SERVICES]);
@@ -112,7 +116,7 @@ pub(crate) fn run(workspace: Workspace, args: &Args) -> anyhow::Result<Totals> {
 pub(crate) fn run_beside(workspace: &Workspace) -> anyhow::Result<Totals> {
     let mut totals = count(&mut workspace.cargo(&EVERYTHING))?;
     totals.add(sdks::run_beside(workspace));
-    totals.add(web::run_beside(workspace));
+    totals.add(web::run_beside(workspace, Chromium::Needed));
     Ok(totals)
 }
 

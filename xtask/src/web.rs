@@ -2,7 +2,7 @@
 //! and in Chromium, and look at the pages. What they do is in `testkit/web`.
 //!
 //! Where Node.js is missing they do not come, and that is said at the end. A Chromium is installed
-//! where that is possible, as other services are.
+//! where that is possible, as servers are.
 
 use std::{
     fs::{self, File},
@@ -56,25 +56,55 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Totals> 
     let pictures = args.screenshots.then(|| workspace.root().join(PICTURES));
     if let Some(map) = &args.agents {
         let map = std::path::absolute(map)?;
-        return visit(workspace, |visit| visit.pay(&map, pictures.as_deref()));
+        return visit(workspace, Chromium::Needed, |visit| visit.pay(&map, pictures.as_deref()));
     }
     let build = ["build", "-p", "bindu-testkit", "--features", "agents", "--bin", AGENTS];
     workspace.run_cargo(&build)?;
-    visit(workspace, |visit| visit.pay_our_own(pictures.as_deref()))
+    visit(workspace, Chromium::Needed, |visit| visit.pay_our_own(pictures.as_deref()))
 }
 
 /// Has the agents paid after cargo's own tests, for which they have been built.
-pub(crate) fn run_beside(workspace: &Workspace) -> Totals {
-    visit(workspace, |visit| visit.pay_our_own(None)).unwrap_or_else(|error| {
+pub(crate) fn run_beside(workspace: &Workspace, chromium: Chromium) -> Totals {
+    visit(workspace, chromium, |visit| visit.pay_our_own(None)).unwrap_or_else(|error| {
         let line = format!("web: {error:#}");
         println!("{line}");
         Totals { said: vec![line], ..Totals::default() }
     })
 }
 
+/// Whether there has to be a Chromium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chromium {
+    /// It is installed if it is missing, and missed if it cannot be.
+    Needed,
+    /// Without one the pages are left out, and that is said.
+    IfThere,
+}
+
+impl Chromium {
+    /// The program that is given, or else the machine's.
+    fn find(self) -> anyhow::Result<Option<PathBuf>> {
+        #[expect(clippy::disallowed_methods, reason = "a tool for tests, which has no Settings")]
+        let given = std::env::var_os(CHROMIUM).filter(|program| !program.is_empty());
+        if let Some(program) = given {
+            return Ok(Some(program.into()));
+        }
+        self.find_on(Machine::this())
+    }
+
+    fn find_on(self, machine: Machine) -> anyhow::Result<Option<PathBuf>> {
+        match self {
+            Self::Needed => Ok(Some(machine.chromium()?)),
+            // Whoever is not root installs nothing.
+            Self::IfThere => Ok(Machine { is_root: false, ..machine }.chromium().ok()),
+        }
+    }
+}
+
 /// Does it, unless there is no Node.js.
 fn visit(
     workspace: &Workspace,
+    chromium: Chromium,
     does: impl FnOnce(&Visit) -> anyhow::Result<Report>,
 ) -> anyhow::Result<Totals> {
     println!("\n-- web");
@@ -87,7 +117,13 @@ fn visit(
     }
     let target = workspace.metadata()?.target_directory.into_std_path_buf();
     let agents = target.join("debug").join(format!("{AGENTS}{}", std::env::consts::EXE_SUFFIX));
-    let visit = Visit { project: workspace.root().join(PROJECT), agents, chromium: chromium()? };
+    let visit =
+        Visit { project: workspace.root().join(PROJECT), agents, chromium: chromium.find()? };
+    if visit.chromium.is_none() {
+        let line = "NOT TESTED: the payment pages, there is no Chromium".to_owned();
+        println!("{line}");
+        totals.said.push(line);
+    }
     sdks::npm_ci(&visit.project)?;
     let report = does(&visit)?.judged();
     println!("web: {} passed, {} failed", report.passed, report.failed);
@@ -97,22 +133,13 @@ fn visit(
     Ok(totals)
 }
 
-/// The Chromium that is given, or else the machine's.
-fn chromium() -> anyhow::Result<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "a tool for tests, which has no Settings")]
-    let given = std::env::var_os(CHROMIUM).filter(|program| !program.is_empty());
-    Ok(match given {
-        Some(program) => program.into(),
-        None => Machine::this().chromium()?,
-    })
-}
-
 /// What it takes to visit agents.
 struct Visit {
     project: PathBuf,
     /// The program that is our own agents.
     agents: PathBuf,
-    chromium: PathBuf,
+    /// Without it there are no pages.
+    chromium: Option<PathBuf>,
 }
 
 impl Visit {
@@ -127,10 +154,13 @@ impl Visit {
 
     fn pay(&self, map: &Path, pictures: Option<&Path>) -> anyhow::Result<Report> {
         let mut npm = Command::new("npm");
-        npm.args(["test", "--silent"])
-            .current_dir(&self.project)
+        npm.args(["run", "--silent"]);
+        match &self.chromium {
+            Some(chromium) => npm.arg("test").env(CHROMIUM, chromium),
+            None => npm.arg("test:payer"),
+        };
+        npm.current_dir(&self.project)
             .env("BINDU_AGENTS", map)
-            .env(CHROMIUM, &self.chromium)
             .env_remove("BINDU_SCREENSHOTS")
             .stdin(Stdio::null());
         if let Some(pictures) = pictures {
@@ -191,7 +221,24 @@ impl Drop for Agents {
 
 #[cfg(test)]
 mod tests {
-    use super::Agents;
+    use bindu_testkit::services::Machine;
+
+    use super::{Agents, Chromium};
+
+    #[test]
+    fn without_a_chromium_the_pages_are_left_out_where_that_is_allowed() {
+        let root = tempfile::tempdir().unwrap();
+        let bare =
+            Machine { path: root.path().as_os_str().to_owned(), is_root: false, ..Machine::this() };
+        assert_eq!(Chromium::IfThere.find_on(bare.clone()).unwrap(), None);
+        let missed = Chromium::Needed.find_on(bare.clone()).unwrap_err().to_string();
+        assert!(missed.starts_with("Chromium is not installed"), "{missed}");
+        let program = root.path().join("chromium");
+        std::fs::write(&program, "").unwrap();
+        for chromium in [Chromium::IfThere, Chromium::Needed] {
+            assert_eq!(chromium.find_on(bare.clone()).unwrap(), Some(program.clone()));
+        }
+    }
 
     #[test]
     fn agents_that_are_not_there_are_missed() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bindu_agent::skills::{Skill, SkillSet};
+use bindu_agent::skills::{Catalog, Skill, SkillSet};
 use serde_json::{Value, json};
 
 const YAML: &str = r#"id: colour-naming-v1
@@ -211,4 +211,18 @@ fn ids_are_escaped_in_urls() {
 fn an_agent_without_skills_lists_none() {
     let listing = json_of(SkillSet::default().listing("http://a.example"));
     assert_eq!(listing, json!({"skills": [], "total": 0}));
+}
+
+#[test]
+fn private_skills_have_addresses_of_their_own() {
+    let mut skill =
+        Skill::from_value(json!({"id": "a b", "name": "n", "description": "d"})).unwrap();
+    let card = json_of(skill.card_in(Catalog::Private, "http://a.example/"));
+    assert_eq!(card["documentationPath"], "http://a.example/agent/private/skills/a%20b");
+    skill.source = both().find("unit-conversion").unwrap().source.clone();
+    let detail = json_of(skill.detail_in(Catalog::Private, "http://a.example"));
+    assert_eq!(
+        detail["documentation_path"],
+        "http://a.example/agent/private/skills/a%20b/documentation"
+    );
 }

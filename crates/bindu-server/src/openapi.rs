@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::routes::{ROUTES, Route};
 
-/// The document of an agent, OpenAPI 3.1.
-pub(crate) fn document(card: &AgentCard) -> Value {
+/// The document of an agent, OpenAPI 3.1; with the routes of payments, if there are any.
+pub(crate) fn document(card: &AgentCard, is_paid: bool) -> Value {
     let mut paths = Map::new();
-    for entry in ROUTES {
+    for entry in ROUTES.iter().filter(|entry| is_paid || !entry.route.is_paid()) {
         let mut operations = Map::new();
         for verb in entry.methods.iter().filter(|verb| **verb != Method::OPTIONS) {
             let mut operation = operation(entry.route, verb);
@@ -110,7 +110,7 @@ fn operation(route: Route, verb: &Method) -> Value {
     if matches!(route, Route::PrivateCard | Route::PrivateSkill | Route::PrivateSkillDocumentation)
     {
         let mut say = |status: &str, what: &str| {
-            operation["responses"][status] = json!({ "description": what })
+            operation["responses"][status] = json!({ "description": what });
         };
         say("401", "Nobody is signed in");
         say("403", "The caller is not one of those who may see it");

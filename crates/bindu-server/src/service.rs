@@ -197,7 +197,7 @@ impl Builder<Decided> {
         let router = Arc::new(Router::new());
         let shared = Arc::new(Shared {
             is_locked: authenticator.is_some(),
-            openapi: Bytes::from(openapi::document(&profile.card).to_string()),
+            openapi: Bytes::from(openapi::document(&profile.card, payments.is_some()).to_string()),
             agent_id: profile.card.id.clone(),
             streaming: profile.card.capabilities.streaming,
             card: RwLock::new(Card::of(profile.card)?),

@@ -103,9 +103,10 @@ struct Alike {
 impl Embedder for Alike {
     fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Vec<Vec<f32>>, EmbedError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let answer = match self.is_down {
-            true => Err(EmbedError::unavailable("down")),
-            false => Ok(texts.iter().map(|_| vec![1.0, 0.0]).collect()),
+        let answer = if self.is_down {
+            Err(EmbedError::unavailable("down"))
+        } else {
+            Ok(texts.iter().map(|_| vec![1.0, 0.0]).collect())
         };
         Box::pin(std::future::ready(answer))
     }

@@ -4,7 +4,7 @@
 //! that comes with it.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
@@ -174,13 +174,14 @@ fn page(status: u16, title: &str, body: &str, script: Option<(&str, &Value)>) ->
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<title>{title}</title>\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>{title}</title>\n\
          <style{attribute}>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n{script}\
          </body>\n</html>\n"
     );
     let csp = format!(
-        "default-src 'none'; script-src {allowed}; style-src {allowed}; connect-src 'self'; \
-         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src {allowed}; style-src {allowed}; img-src data:; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     Page { status, html, csp }
 }
@@ -190,7 +191,7 @@ fn page(status: u16, title: &str, body: &str, script: Option<(&str, &Value)>) ->
 fn nonce() -> Option<String> {
     let mut bytes = [0; 18];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(STANDARD.encode(bytes))
+    Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// A text as HTML, in an element or in a quoted attribute.

@@ -11,7 +11,7 @@ use bindu_x402::{
 use http::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 use crate::support::{checked, nonce};
@@ -194,11 +194,17 @@ async fn a_yes_to_something_else_is_none() {
     let other = yes().replace("\"success\"", "\"amount\":\"1\",\"success\"");
     let error = settled("200 OK", &other).await.unwrap_err();
     assert_eq!(error.to_string(), "facilitator settle: it names another amount");
+    let error = settled("200 OK", r#"{"success":true}"#).await.unwrap_err();
+    assert_eq!(error.to_string(), "facilitator settle: it names another network");
     // The payer may be left out, and written in any case.
     let upper = yes().replace("beef", "BEEF");
     assert!(settled("200 OK", &upper).await.unwrap().success);
     let nobody = r#"{"success":true,"transaction":"0xab","network":"eip155:84532"}"#;
     assert!(settled("200 OK", nobody).await.unwrap().success);
+    // A no needs no more than that.
+    for no in [r#"{"success":false}"#, r#"{"success":false,"transaction":null,"network":null}"#] {
+        assert!(!settled("200 OK", no).await.unwrap().success);
+    }
 }
 
 #[tokio::test]
@@ -234,7 +240,6 @@ async fn what_is_no_answer_says_nothing() {
         "true",
         half,
         "<html>",
-        r#"{"success":true}"#,
         r#"{"success":"yes","transaction":"","network":""}"#,
     ] {
         let error = settled("200 OK", body).await.unwrap_err();
@@ -280,9 +285,10 @@ async fn an_answer_that_is_too_late_is_not_waited_for() {
 
 #[tokio::test]
 async fn who_is_not_there_was_not_asked() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // A port of ours on which nobody listens.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let error = settle(&facilitator(&url), "0x01").await.unwrap_err();
     assert!(matches!(error, FacilitatorError::NotSent { .. }), "{error:?}");
     assert!(!error.may_have_moved() && error.is_passing());

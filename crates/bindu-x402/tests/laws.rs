@@ -108,6 +108,29 @@ proptest! {
         let _ = header::decode_or_json(&[b"{".as_slice(), &bytes].concat());
     }
 
+    /// Nearly a payment: whatever is made of it is refused, or is a payment that stays one.
+    #[test]
+    fn a_payment_that_was_tampered_with_is_none_or_one(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
+    ) {
+        let mut bytes = serde_json::to_vec(&payment(&offer(), "0x01")).unwrap();
+        for (at, byte, edit) in edits {
+            let at = at.index(bytes.len());
+            match edit {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let read = header::decode_or_json(&bytes).and_then(|p| check(&p, &[offer()], at(1)));
+        if let Ok(checked) = read {
+            let authorization = &checked.signed().authorization;
+            prop_assert_eq!(&authorization.value, &offer().amount);
+            prop_assert_eq!(authorization.to.to_string().to_lowercase(), offer().pay_to);
+            prop_assert_eq!(check(checked.payload(), &[offer()], at(1)), Ok(checked));
+        }
+    }
+
     #[test]
     fn an_offer_survives_version_1(offer in any_offer()) {
         let networks = Networks::default();

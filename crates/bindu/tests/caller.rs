@@ -31,12 +31,15 @@ pub(crate) fn config(name: &str) -> AgentConfig {
 
 /// An agent before its start: with a key of its own, and deaf to the environment.
 pub(crate) fn agent(name: &str, handler: impl Handler) -> Result<Agent> {
-    let id = agent_id("ann@example.com", name);
-    let did = Did::for_known_agent("ann@example.com", name, id)?;
+    agent_of(config(name), handler)
+}
+
+/// The same, of a configuration.
+pub(crate) fn agent_of(config: AgentConfig, handler: impl Handler) -> Result<Agent> {
+    let id = agent_id(&config.author, &config.name);
+    let did = Did::for_known_agent(&config.author, &config.name, id)?;
     let identity = Identity::new(SigningKey::generate()?, &did, id, SystemTime::now());
-    Ok(Agent::builder(config(name), handler)
-        .settings(Settings::default())
-        .identity(Arc::new(identity)))
+    Ok(Agent::builder(config, handler).settings(Settings::default()).identity(Arc::new(identity)))
 }
 
 /// A running agent that answers as `handler` does.
@@ -65,6 +68,13 @@ impl Caller {
         let request = Request::get(format!("{}{path}", self.url)).body(Bytes::new())?;
         let answer = self.http.send(request).await?;
         Ok((answer.status(), answer.into_body()))
+    }
+
+    /// Posts JSON to a path, and takes the JSON that comes.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = Request::post(format!("{}{path}", self.url));
+        let answer = self.http.send(request.body(body.to_string().into())?).await?;
+        Ok(serde_json::from_slice(answer.body())?)
     }
 
     fn request(&self, method: &str, params: &Value, after: Option<&str>) -> Result<Request<Bytes>> {

@@ -4,6 +4,7 @@
 mod attacks;
 mod caller;
 mod drain;
+mod negotiation;
 #[cfg(all(
     feature = "client",
     feature = "mtls",
@@ -12,6 +13,8 @@ mod drain;
     feature = "sqlite"
 ))]
 mod needs_services;
+#[cfg(feature = "x402")]
+mod payments;
 #[cfg(feature = "client")]
 mod peers;
 #[cfg(feature = "grpc")]

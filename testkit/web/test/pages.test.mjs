@@ -149,7 +149,7 @@ onPage("the page after paying is there for whoever comes back", async (page) => 
   // What is another in every run would make another picture of each.
   await page.evaluate(
     (session, copy, label) => {
-      document.querySelector(session).textContent = "x".repeat(43);
+      document.querySelector(session).textContent = "dGhpcyBpcyBhIHBpY3R1cmUsIG5vdCBhIHNlc3Npb24";
       document.querySelector(copy).textContent = label;
     },
     SESSION,
@@ -248,6 +248,7 @@ onPage("what a wallet signed wrongly is refused, and says why", async (page) => 
   wallet.change = undefined;
   await page.click(PAY);
   await untilPage(page, PAID);
+  assertQuiet(page);
 });
 
 onPage("pasting works without scripts", async (page) => {
@@ -274,7 +275,14 @@ onPage("errors have a page", async (page) => {
   const session = await Session.start(paid);
   assert.equal(await page.goto(`${session.url}&payment=e30%3D`), 400);
   await untilPage(page, FAILED);
-  assert.match(await page.text(MESSAGE), /Invalid X-PAYMENT header/);
+  assert.match(await page.text(MESSAGE), /^Invalid X-PAYMENT header/);
+  await tryAgain(page);
+  const payer = new Payer();
+  const cheap = await payer.sign(await payer.priceOf(paid));
+  cheap.payload.authorization.value = "1";
+  await paste(page, JSON.stringify(cheap));
+  await untilPage(page, FAILED);
+  assert.equal(page.document.status, 400);
   await picture(page, "failed");
   await tryAgain(page);
   assertQuiet(page);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use bindu_protocol::{
-    NegotiationAnswer, NegotiationRequest, RejectionReason, SkillMatch, Subscores,
+    CostAmount, NegotiationAnswer, NegotiationRequest, RejectionReason, SkillMatch, Subscores,
 };
 
 use super::profile::{Label, Profile};
@@ -233,7 +233,7 @@ fn cost(price: Price, request: &NegotiationRequest) -> f64 {
         Price::Amount(price) => Some(price),
         Price::Unknown => None,
     };
-    let budget = request.max_cost_amount.as_ref().and_then(|budget| budget.amount());
+    let budget = request.max_cost_amount.as_ref().and_then(CostAmount::amount);
     match (price, budget) {
         (Some(price), Some(budget)) if budget > 0.0 => {
             if price <= budget {

@@ -93,21 +93,19 @@ impl Semantics {
         }
         let key = lock(&self.tasks).key(task);
         let known = lock(&self.tasks).get(key);
-        let (task, skills) = match known {
+        if let Some(task) = known {
             // Before there are vectors of tasks there are those of skills.
-            Some(task) => (task, self.skills.lock().await.clone()?),
-            None => {
-                if self.is_paused() || !may_ask() {
-                    return None;
-                }
-                let _permit = self.asking.try_acquire().ok()?;
-                let skills = self.skills().await?;
-                let vector = self.embed(vec![task.to_owned()]).await.ok()?.pop()?;
-                lock(&self.tasks).insert(key, Arc::clone(&vector));
-                (vector, skills)
-            }
-        };
-        Some(skills.iter().map(|skill| cosine(&task, skill)).collect())
+            let skills = self.skills.lock().await.clone()?;
+            return Some(compare(&task, &skills));
+        }
+        if self.is_paused() || !may_ask() {
+            return None;
+        }
+        let _permit = self.asking.try_acquire().ok()?;
+        let skills = self.skills().await?;
+        let task = self.embed(vec![task.to_owned()]).await.ok()?.pop()?;
+        lock(&self.tasks).insert(key, Arc::clone(&task));
+        Some(compare(&task, &skills))
     }
 
     /// The vectors of the skills; the first who asks has them made.
@@ -122,14 +120,12 @@ impl Semantics {
         }
         let mut made = Vec::with_capacity(self.texts.len());
         for texts in self.texts.chunks(self.config.batch.max(1)) {
-            match self.embed(texts.to_vec()).await {
-                Ok(vectors) => made.extend(vectors),
-                Err(Failed) => {
-                    // They would be refused again.
-                    self.pause();
-                    return None;
-                }
-            }
+            let Ok(vectors) = self.embed(texts.to_vec()).await else {
+                // They would be refused again.
+                self.pause();
+                return None;
+            };
+            made.extend(vectors);
         }
         let made: Arc<[Vector]> = made.into();
         *skills = Some(Arc::clone(&made));
@@ -171,6 +167,10 @@ impl Semantics {
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn compare(task: &Vector, skills: &[Vector]) -> Vec<f64> {
+    skills.iter().map(|skill| cosine(task, skill)).collect()
 }
 
 /// It failed, and that is logged.

@@ -301,6 +301,32 @@ fn payer(payment: &Payment) -> String {
     read.unwrap_or_else(|_| payment.key.payer().to_owned())
 }
 
+/// A payment of which an operator knows that it was taken.
+fn taken(payment: Payment, transaction: &str, now: Timestamp) -> Result<Payment> {
+    let receipt = Receipt {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        payer: &payer(&payment),
+        transaction,
+        network: payment.key.network(),
+        amount: None,
+        extensions: None,
+        extra: None,
+    };
+    let receipt = Some(Json::new(&receipt)?);
+    // At once due: the agent goes on with it when it looks.
+    let due = Some(now);
+    Ok(Payment { state: PaymentState::Settled, receipt, error: None, due, ..payment })
+}
+
+/// A payment of which an operator knows that it was not.
+fn not_taken(payment: Payment) -> Payment {
+    let before = payment.error.as_deref().map(|error| format!(" ({error})"));
+    let error = format!("an operator found it not taken{}", before.unwrap_or_default());
+    Payment { state: PaymentState::Failed, error: Some(error), due: None, ..payment }
+}
+
 async fn reconcile(
     ledger: &dyn Ledger,
     key: &PaymentKey,
@@ -315,29 +341,8 @@ async fn reconcile(
     let expires = payment.expires;
     let is_settled = settled.is_some();
     let decided = match settled {
-        Some(transaction) => {
-            let receipt = Receipt {
-                success: true,
-                error_reason: None,
-                error_message: None,
-                payer: &payer(&payment),
-                transaction: &transaction,
-                network: key.network(),
-                amount: None,
-                extensions: None,
-                extra: None,
-            };
-            let receipt = Some(Json::new(&receipt)?);
-            // At once due: the agent goes on with it when it looks.
-            let due = Some(now);
-            Payment { state: PaymentState::Settled, receipt, error: None, due, ..payment }
-        }
-        None => {
-            let before = payment.error.as_deref().map(|error| format!(" ({error})"));
-            let error = format!("an operator found it not taken{}", before.unwrap_or_default());
-            let error = Some(error);
-            Payment { state: PaymentState::Failed, error, due: None, ..payment }
-        }
+        Some(transaction) => taken(payment, &transaction, now)?,
+        None => not_taken(payment),
     };
     let decided = match ledger.advance(Payment { updated: now, ..decided }).await {
         Err(StorageError::PaymentConflict(_)) => {

@@ -93,15 +93,16 @@ mod tests {
         Ration::new(NonZeroU32::new(each).unwrap())
     }
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn a_ration_is_used_up_and_comes_back_with_time() {
         let (ration, start) = (ration(2), Instant::now());
-        let take =
-            |after: u64| ration.take(address("192.0.2.1"), start + Duration::from_secs(after));
+        let take = |after: u64| {
+            ration.take(Some(address("192.0.2.1")), start + Duration::from_secs(after))
+        };
         assert_eq!([take(0), take(0), take(0), take(29)], [true, true, false, false]);
         assert_eq!([take(31), take(31)], [true, false]);
         assert_eq!([take(1000), take(1000), take(1000)], [true, true, false]);
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn addresses_are_told_apart_and_networks_are_not() {
         let (ration, now) = (ration(1), Instant::now());
-        let take = |text| ration.take(address(text), now);
+        let take = |text| ration.take(Some(address(text)), now);
         assert_eq!([take("192.0.2.1"), take("192.0.2.2"), take("192.0.2.1")], [true, true, false]);
         assert!(!take("::ffff:192.0.2.1"));
         assert_eq!(
@@ -125,7 +126,7 @@ mod tests {
         let (mut ration, start) = (ration(1), Instant::now());
         ration.most = 2;
         let take =
-            |text, after: u64| ration.take(address(text), start + Duration::from_secs(after));
+            |text, after: u64| ration.take(Some(address(text)), start + Duration::from_secs(after));
         assert!(take("192.0.2.1", 0) && take("192.0.2.2", 10));
         assert!(!take("192.0.2.3", 20));
         assert!(take("192.0.2.3", 61), "the first is forgotten");

@@ -59,8 +59,10 @@
       location.replace("?session_id=" + encodeURIComponent(data.session));
       return;
     }
-    // Parsed apart from this page: nothing of it runs.
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // Parsed apart from this page: nothing of it runs. Its head would only be complained about.
+    const text = await answer.text();
+    const body = text.slice(Math.max(text.indexOf("<body"), 0));
+    const page = new DOMParser().parseFromString(body, "text/html");
     const message = page.getElementById("message");
     say((message && message.textContent) || "The payment was not taken (" + answer.status + ").");
   };

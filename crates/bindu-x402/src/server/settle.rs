@@ -107,24 +107,45 @@ impl ResourceServer {
             tracing::error!(payment = %key, "a payment in the ledger cannot be read");
             return self.conclude(attempt, Outcome::Unknown("the ledger's entry is damaged")).await;
         };
-        let outcome = match self.0.facilitator.settle(&payload, &requirements).await {
-            Ok(receipt) if receipt.success => {
-                tracing::info!(payment = %key, transaction = receipt.transaction, "settled");
-                Outcome::Settled(receipt)
-            }
-            Ok(receipt) if attempt.attempts <= 1 => Outcome::Failed(receipt),
-            Ok(receipt) => {
-                // An earlier attempt may have moved the money, and this be the reason.
-                let reason = receipt.error_reason.as_deref();
-                tracing::warn!(payment = %key, reason, "a repeated attempt was refused");
-                Outcome::Unknown(UNKNOWN)
-            }
+        let outcome = match self.ask(&payload, &requirements, attempt.attempts).await {
+            Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(payment = %key, error = &error as &dyn std::error::Error, "a payment is not settled");
                 of(&error, &attempt, &requirements)
             }
         };
+        if let Outcome::Settled(receipt) = &outcome {
+            tracing::info!(payment = %key, transaction = receipt.transaction, "settled");
+        }
         self.conclude(attempt, outcome).await
+    }
+
+    /// Asks the facilitator to move the money. A no is asked about once more before it is believed:
+    /// whoever has moved the money and says no, says yes the second time, or that it was moved.
+    async fn ask(
+        &self,
+        payload: &PaymentPayload,
+        requirements: &PaymentRequirements,
+        attempts: u32,
+    ) -> Result<Outcome, FacilitatorError> {
+        let first = self.0.facilitator.settle(payload, requirements).await?;
+        if first.success {
+            return Ok(Outcome::Settled(first));
+        }
+        if attempts > 1 {
+            // An earlier attempt may have moved the money, and this be the reason.
+            return Ok(Outcome::Unknown(UNKNOWN));
+        }
+        if first.says_already_used() {
+            // By somebody else: nobody has tried before us.
+            return Ok(Outcome::Failed(first));
+        }
+        Ok(match self.0.facilitator.settle(payload, requirements).await {
+            Ok(second) if second.success => Outcome::Settled(second),
+            Ok(second) if second.says_already_used() => Outcome::Unknown(UNKNOWN),
+            Err(error) if error.may_have_moved() => Outcome::Unknown(UNKNOWN),
+            _ => Outcome::Failed(first),
+        })
     }
 
     /// Whether an authorization that was never used is of no use any more, to the work or at all.

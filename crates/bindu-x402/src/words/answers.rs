@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use bindu_protocol::{Json, JsonObject};
 use serde::{Deserialize, Serialize};
 
+use super::or_default;
 use crate::Amount;
 
 /// What a facilitator says about a payment before the money moves.
@@ -44,8 +45,10 @@ pub struct SettleResponse {
     #[serde(default)]
     pub payer: Option<String>,
     /// The hash of the transaction; empty if there is none.
+    #[serde(default, deserialize_with = "or_default")]
     pub transaction: String,
     /// The chain's CAIP-2 id.
+    #[serde(default, deserialize_with = "or_default")]
     pub network: String,
     /// How much moved, where the scheme leaves that open.
     #[serde(default)]
@@ -105,10 +108,10 @@ pub struct SupportedKinds {
     /// The payments that it takes.
     pub kinds: Vec<SupportedKind>,
     /// The extensions of x402 that it knows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub extensions: Vec<Json>,
     /// Which addresses send its transactions, by families of chains.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub signers: BTreeMap<String, Vec<String>>,
 }
 

@@ -1,8 +1,8 @@
 use bindu_protocol::{Json, JsonObject};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Resource, X402_VERSION};
+use super::{Resource, X402_VERSION, or_default};
 use crate::{Amount, header};
 
 /// What is asked of a payer: one entry of `accepts`.
@@ -27,12 +27,8 @@ pub struct PaymentRequirements {
     pub max_timeout_seconds: u64,
     /// What the scheme needs besides: for `exact`, `name` and `version` of the asset's EIP-712
     /// domain.
-    #[serde(default, deserialize_with = "or_empty", skip_serializing_if = "Map::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
-}
-
-fn or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// The agent that asks, as the body of a 402 names it.
@@ -113,12 +109,6 @@ impl PaymentRequired {
             extensions: None,
             agent: None,
         }
-    }
-
-    /// Whether this is an offer at all, of the version that is spoken here.
-    #[must_use]
-    pub fn is_v2(&self) -> bool {
-        self.x402_version == X402_VERSION
     }
 
     /// The JSON of a 402: every member in its order, nulls and all.

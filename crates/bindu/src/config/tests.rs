@@ -335,7 +335,8 @@ fn what_a_task_costs_is_checked_before_anything_starts() {
         let error = resolved(&bad, &[]).expect_err("a refusal").to_string();
         assert!(error.contains("'execution_cost'") && error.contains(says), "{error}");
     }
-    let networks = r#"{"mine": {"caip2": "eip155:5", "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e"}}"#;
+    let networks =
+        r#"{"mine": {"caip2": "eip155:5", "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e"}}"#;
     let own = cost("1", None, Some("mine"));
     assert!(resolved(&own, &[("X402__EXTRA_NETWORKS", networks)]).is_ok());
     assert!(resolved(&own, &[]).is_err());

@@ -140,7 +140,7 @@ async fn on_another_path_it_does_nothing() -> Result {
     let letter = ann.letter(&send());
     for (path, status) in [
         ("/openapi.json", 405),
-        ("/agent/private.json", 404),
+        ("/agent/private.json", 405),
         ("/message/send", 404),
         ("/health", 405),
         ("/did/resolve", 400),
