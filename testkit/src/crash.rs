@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod fault;
 mod history;
+pub mod money;
 mod receiver;
 mod replica;
 mod report;
@@ -69,6 +70,15 @@ impl Backends {
 
     fn has_postgres(self) -> bool {
         matches!(self, Self::Postgres | Self::Redis)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+        }
     }
 
     /// The settings that choose them.

@@ -107,7 +107,7 @@ pub use access::{Authenticator, Claim, Grant};
 pub use config::{BuildError, Config, Profile, Workers};
 pub use metrics::Metrics;
 pub use negotiation::Negotiation;
-pub use payment::{Admission, Asked, PaymentGate, PaymentRoute};
+pub use payment::{Admission, Asked, Deposit, PaymentGate, PaymentRoute};
 pub use private::Private;
 pub use service::{AgentServer, Builder, Decided, Undecided};
 

@@ -11,7 +11,7 @@ use jsonrpsee::core::server::Methods;
 use serde::Serialize;
 
 use crate::error_response::Failure;
-use crate::payment::{self, Paid, Step};
+use crate::payment::{self, Step};
 use crate::rpc::{Answer, Call, register};
 use crate::stream;
 
@@ -72,7 +72,7 @@ async fn send(call: Call) -> Answer {
             } else {
                 tasks.submit(call.caller(), *submission).await
             };
-            Paid::settle(paid, &submitted, |submitted| submitted.repeated).await;
+            payment::conclude(paid, &submitted, |submitted| submitted.repeated).await;
             submitted.map_err(told(dialect))?.record
         }
         Step::Show(record) => record,
@@ -96,7 +96,7 @@ async fn send_streaming(call: Call) -> Answer {
     let follow = match payment::step(&call, submission, dialect).await? {
         Step::Submit(submission, paid) => {
             let follow = tasks.submit_and_follow(call.caller(), *submission).await;
-            Paid::settle(paid, &follow, Follow::is_repeat).await;
+            payment::conclude(paid, &follow, Follow::is_repeat).await;
             follow.map_err(told(dialect))?
         }
         Step::Show(record) => {

@@ -25,10 +25,6 @@ pub trait PaymentGate: fmt::Debug + Send + Sync + 'static {
     /// Decides on a message.
     fn ask<'a>(&'a self, asked: Asked<'a>) -> BoxFuture<'a, Admission>;
 
-    /// Gives back what was paid for a message that was not taken after all. Nothing has moved by
-    /// then.
-    fn withdraw<'a>(&'a self, payment: &'a str) -> BoxFuture<'a, ()>;
-
     /// Adds to the head of an answer what the task of the answer says of its payment.
     fn dress(&self, task: &Task, headers: &mut HeaderMap);
 
@@ -67,8 +63,8 @@ pub enum Admission {
     Free,
     /// It is paid for; the money is taken before the work begins.
     Paid {
-        /// Names the payment, for [`PaymentGate::withdraw`].
-        payment: String,
+        /// The payment.
+        payment: Arc<dyn Deposit>,
         /// Members of the task's metadata that come with the message.
         metadata: Option<JsonObject>,
     },
@@ -91,6 +87,12 @@ pub enum Admission {
     Refused(Box<Response<Body>>),
 }
 
+/// A payment that was accepted for a message.
+pub trait Deposit: fmt::Debug + Send + Sync + 'static {
+    /// Gives it back, since the message was not taken after all. Nothing has moved by then.
+    fn withdraw(&self) -> BoxFuture<'_, ()>;
+}
+
 /// A route of payments beside JSON-RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentRoute<'a> {
@@ -104,36 +106,27 @@ pub enum PaymentRoute<'a> {
 
 /// What is to be done with a message once its price is settled.
 pub(crate) enum Step {
-    /// It is submitted; the name of what paid for it, if something did.
-    Submit(Box<Submission>, Option<Paid>),
+    /// It is submitted; and what paid for it, if something did.
+    Submit(Box<Submission>, Option<Arc<dyn Deposit>>),
     /// The caller is shown a task.
     Show(Arc<Record>),
     /// The caller is answered.
     Answer(Response<Body>),
 }
 
-/// A payment that goes back unless it is used.
-pub(crate) struct Paid {
-    gate: Arc<dyn PaymentGate>,
-    payment: String,
-}
-
-impl Paid {
-    /// Gives it back if the message was not taken. Whoever cannot say whether it was leaves it.
-    pub(crate) async fn settle<T>(
-        paid: Option<Self>,
-        taken: &Result<T, TaskError>,
-        is_repeat: impl FnOnce(&T) -> bool,
-    ) {
-        let Some(Self { gate, payment }) = paid else { return };
-        let goes_back = match taken {
-            Ok(taken) => is_repeat(taken),
-            Err(TaskError::Storage(_) | TaskError::Scheduler(_)) => false,
-            Err(_) => true,
-        };
-        if goes_back {
-            gate.withdraw(&payment).await;
-        }
+/// Gives a payment back if its message was not taken. Whoever cannot say whether it was leaves it.
+pub(crate) async fn conclude<T>(
+    paid: Option<Arc<dyn Deposit>>,
+    taken: &Result<T, TaskError>,
+    is_repeat: impl FnOnce(&T) -> bool,
+) {
+    let goes_back = match taken {
+        Ok(taken) => is_repeat(taken),
+        Err(TaskError::Storage(_) | TaskError::Scheduler(_)) => false,
+        Err(_) => true,
+    };
+    if goes_back && let Some(paid) = paid {
+        paid.withdraw().await;
     }
 }
 
@@ -171,8 +164,7 @@ pub(crate) async fn step(
         Admission::Free => Step::Submit(submission.into(), None),
         Admission::Paid { payment, metadata } => {
             submission.metadata = metadata;
-            let paid = Paid { gate: Arc::clone(gate), payment };
-            Step::Submit(submission.into(), Some(paid))
+            Step::Submit(submission.into(), Some(payment))
         }
         Admission::Wait { wait, metadata } => {
             (submission.wait, submission.metadata) = (Some(wait), metadata);

@@ -150,8 +150,8 @@ impl<Access> Builder<Access> {
     /// Shows some skills to some callers only. Without it, the private routes say that there is
     /// nothing.
     #[must_use]
-    pub fn private(mut self, private: Private) -> Self {
-        self.beside.private = Some(private);
+    pub fn private(mut self, private: Option<Private>) -> Self {
+        self.beside.private = private;
         self
     }
 

@@ -68,11 +68,7 @@ fn private(id: &str) -> Result<Private> {
 
 async fn locked(private: Option<Private>) -> Result<Served> {
     Served::built(bindu_tasks::Config::default(), "agent", |builder| {
-        let builder = builder.auth(Arc::new(Credulous));
-        match private {
-            Some(private) => builder.private(private),
-            None => builder,
-        }
+        builder.auth(Arc::new(Credulous)).private(private)
     })
     .await
 }
@@ -183,7 +179,7 @@ async fn an_agent_with_nothing_private_says_so() -> Result {
 async fn on_an_open_agent_nobody_is_somebody() -> Result {
     let private = private("notes v1")?;
     let served = Served::built(bindu_tasks::Config::default(), "agent", |builder| {
-        builder.private(private).dangerously_open()
+        builder.private(Some(private)).dangerously_open()
     })
     .await?;
     let answer = served.ask(&format!("GET /agent/private.json\nX-Caller: {ANN}")).await?;

@@ -21,6 +21,12 @@ pub trait BeforeRun: fmt::Debug + Send + Sync + 'static {
 
     /// A run of this task has ended, one way or the other: what is stored says how.
     fn after<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()>;
+
+    /// Waits for whatever still goes on beside, as the worker ends. It is dropped when its time is
+    /// over.
+    fn idle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What is to become of a task whose turn has come.

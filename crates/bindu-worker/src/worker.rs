@@ -144,7 +144,13 @@ impl Shared {
     /// Waits for what runs, for `patience` at most, and stops what is left.
     async fn finish(&self, patience: Duration) {
         self.slots.close();
-        if tokio::time::timeout(patience, self.slots.wait()).await.is_err() {
+        let idle = async {
+            self.slots.wait().await;
+            if let Some(hook) = &self.config.before_run {
+                hook.idle().await;
+            }
+        };
+        if tokio::time::timeout(patience, idle).await.is_err() {
             self.draining.store(true, Ordering::SeqCst);
             self.halt.cancel();
             self.tasks.cancel_runs();

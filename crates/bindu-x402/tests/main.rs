@@ -8,6 +8,7 @@ mod offers;
 mod pages;
 mod recorded;
 mod refusals;
+mod server;
 mod sessions;
 mod support;
 mod v1;

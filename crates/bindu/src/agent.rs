@@ -251,8 +251,7 @@ impl Agent {
             Some(identity) => identity,
             None => Arc::new(open_identity(&self.config, &settings, &resolved, &self.base)?),
         };
-        let skills = load_skills(&self.config.skills, &self.base)?;
-        let private = private::load(&self.config, &self.base, &skills)?;
+        let (skills, private) = private::load(&self.config, &self.base)?;
         let server = listen(self.listener.take(), &resolved, http_config(&settings)).await?;
         let local = server.local_addr();
         let url = resolved.public_url_at(local.port());
@@ -301,17 +300,13 @@ impl Agent {
         }
         let worker = Worker::start(tasks.clone(), self.handler, signer, working);
         let card = card::of(&self.config, &identity, &url, &locks.told(&ground));
-        let negotiation = negotiation::of(&ground, &skills, self.embedder.take());
-        let tells_addresses = negotiation.semantics.is_some();
+        let (negotiation, tells_addresses) = negotiation::of(&ground, &skills, self.embedder);
         let profile =
             Profile { card: card.clone(), skills, did: Some(identity.document().clone()) };
         let workers = Arc::new(WorkerStatus(worker.clone()));
         let builder = Builder::new(profile, tasks.clone(), workers, Arc::clone(&metrics))
             .config(server_config(&self.config, &settings));
-        let mut builder = locks.decide(builder).negotiation(negotiation);
-        if let Some(private) = private {
-            builder = builder.private(private);
-        }
+        let mut builder = locks.decide(builder).negotiation(negotiation).private(private);
         if let Some(payments) = &payments {
             builder = payments.guard(builder);
         }

@@ -19,12 +19,12 @@ use crate::door::Ground;
 use crate::settings::{NegotiationRules, NegotiationSettings};
 
 /// Judges by the skills that everybody may see, and by the price. `own` is an embedder that the
-/// program brings.
+/// program brings. Also whether it matters from which addresses requests come.
 pub(crate) fn of(
     ground: &Ground<'_>,
     skills: &SkillSet,
     own: Option<Arc<dyn Embedder>>,
-) -> Negotiation {
+) -> (Negotiation, bool) {
     let set = &ground.settings.negotiation;
     let prices = ground.config.execution_cost.iter().map(|cost| cost.amount.as_str());
     let negotiator = Negotiator::new(skills, config(set)).prices(prices);
@@ -37,7 +37,8 @@ pub(crate) fn of(
         };
         Semantics::new(embedder, &negotiator, config)
     });
-    Negotiation { negotiator, semantics, per_minute: set.embeddings_per_minute }
+    let is_rationed = semantics.is_some() && set.embeddings_per_minute.is_some();
+    (Negotiation { negotiator, semantics, per_minute: set.embeddings_per_minute }, is_rationed)
 }
 
 fn config(set: &NegotiationSettings) -> Config {

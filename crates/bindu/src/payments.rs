@@ -125,6 +125,8 @@ impl Payments {
             claim: settings.x402.verify_timeout + margin,
             attempt: settings.x402.settle_timeout + margin,
             work: settings.x402.work_patience,
+            // Until then a worker that is gone still has its task.
+            work_check: settings.worker.lease,
             ..Patience::default()
         };
         let mut server = ResourceServer::new(offers, facilitator, ledger, patience);

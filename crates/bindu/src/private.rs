@@ -9,21 +9,23 @@ use crate::StartError;
 use crate::agent::load_skills;
 use crate::config::AgentConfig;
 
-/// Loads the private skills; `None` if nothing is said of any, nor of callers who may see them.
+/// Loads the skills, and what is private; `None` if nothing is said of private skills, nor of
+/// callers who may see them.
 pub(crate) fn load(
     config: &AgentConfig,
     base: &Path,
-    public: &SkillSet,
-) -> Result<Option<Private>, StartError> {
+) -> Result<(SkillSet, Option<Private>), StartError> {
+    let public = load_skills(&config.skills, base)?;
     if config.private_skills.is_empty() && config.allowed_dids.is_empty() {
-        return Ok(None);
+        return Ok((public, None));
     }
     let skills = load_skills(&config.private_skills, base)?;
     // Here, where the skills are loaded; the server would refuse them too.
     if let Some(twice) = skills.iter().find(|skill| public.has(&skill.id)) {
         return Err(SkillError::DuplicateId { id: twice.id.clone() }.into());
     }
-    Ok(Some(Private { skills, allowed: config.allowed_dids.iter().cloned().collect() }))
+    let allowed = config.allowed_dids.iter().cloned().collect();
+    Ok((public, Some(Private { skills, allowed })))
 }
 
 /// What is odd about what is private.

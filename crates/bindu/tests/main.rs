@@ -4,7 +4,6 @@
 mod attacks;
 mod caller;
 mod drain;
-mod negotiation;
 #[cfg(all(
     feature = "client",
     feature = "mtls",
@@ -13,6 +12,7 @@ mod negotiation;
     feature = "sqlite"
 ))]
 mod needs_services;
+mod negotiation;
 #[cfg(feature = "x402")]
 mod payments;
 #[cfg(feature = "client")]

@@ -16,6 +16,11 @@
 //! `stop` when it was stopped before; a process that was killed says nothing. It answers any text
 //! with `<RUNLOG_AGENT>:<text>`.
 //!
+//! A text `fail:MS:ANYTHING` is the same, but for its end: the handler fails.
+//!
+//! `RUNLOG_PRICE` is what a task costs, in dollars, paid with x402 on Base's test chain to the
+//! address `RUNLOG_PAY_TO`. If it is not set, tasks cost nothing.
+//!
 //! `RUNLOG_AGENT` (`runlog`, if it is not set) is the agent's name. Its author and the folder of
 //! its keys, below the working directory, follow from that; so two processes with one name are the
 //! same agent, and with two names they are strangers.
@@ -38,14 +43,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bindu::config::Capabilities;
+use bindu::config::{Capabilities, ExecutionCost};
 use bindu::{Agent, AgentConfig, HandlerError, Reply, StartError, Turn, handler_fn};
 
 fn main() -> Result<(), StartError> {
     let name = variable("RUNLOG_AGENT", "runlog");
     let log = PathBuf::from(variable("RUNLOG", "run.log"));
+    let price = variable("RUNLOG_PRICE", "");
+    let cost = (!price.is_empty()).then(|| ExecutionCost {
+        amount: price,
+        token: Some("USDC".into()),
+        network: Some("base-sepolia".into()),
+        pay_to_address: Some(variable("RUNLOG_PAY_TO", "")),
+    });
     let config = AgentConfig {
         description: "Writes down what it runs when".into(),
+        execution_cost: cost.into_iter().collect(),
         capabilities: Capabilities {
             streaming: true,
             push_notifications: true,
@@ -57,7 +70,7 @@ fn main() -> Result<(), StartError> {
     Agent::builder(config, handler_fn(Runs { name, log }, answer)).directory(folder).serve()
 }
 
-#[expect(clippy::disallowed_methods, reason = "these two are no settings of the agent's")]
+#[expect(clippy::disallowed_methods, reason = "these are no settings of the agent's")]
 fn variable(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
@@ -70,18 +83,27 @@ struct Runs {
 
 async fn answer(runs: Arc<Runs>, turn: Turn) -> Result<Reply, HandlerError> {
     let text = turn.text();
-    if let Some(time) = time_to_sleep(&text) {
+    if let Some((time, fails)) = time_to_sleep(&text) {
         let run = Run::start(&runs.log, &text)?;
         tokio::time::sleep(time).await;
         run.end()?;
+        if fails {
+            return Err("as it was told".into());
+        }
     }
     Ok(Reply::text(format!("{}:{text}", runs.name)))
 }
 
-/// The MS of `sleep:MS:ANYTHING`.
-fn time_to_sleep(text: &str) -> Option<Duration> {
-    let (milliseconds, _) = text.strip_prefix("sleep:")?.split_once(':')?;
-    milliseconds.parse().ok().map(Duration::from_millis)
+/// The MS of `sleep:MS:ANYTHING` or of `fail:MS:ANYTHING`, and whether it is the latter.
+fn time_to_sleep(text: &str) -> Option<(Duration, bool)> {
+    let (what, rest) = text.split_once(':')?;
+    let fails = match what {
+        "sleep" => false,
+        "fail" => true,
+        _ => return None,
+    };
+    let (milliseconds, _) = rest.split_once(':')?;
+    Some((Duration::from_millis(milliseconds.parse().ok()?), fails))
 }
 
 /// One run, from its first line to its last.

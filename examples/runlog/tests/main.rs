@@ -50,6 +50,12 @@ async fn it_writes_down_what_it_runs() -> anyhow::Result<()> {
     let task = ant.ask("wake").await?;
     assert_eq!(task.artifacts[0].parts[0].as_text(), Some("ant:wake"));
     assert_eq!(lines(&log).len(), 2, "only sleep is written down");
+
+    let task = ant.ask("fail:1:two").await?;
+    assert_eq!(task.status.state, TaskState::Failed);
+    let what: Vec<_> = lines(&log).into_iter().skip(2).map(|line| (line.0, line.2)).collect();
+    let two = |what: &str| ("fail:1:two".to_owned(), what.to_owned());
+    assert_eq!(what, [two("start"), two("end")]);
     ant.stop()
 }
 
@@ -77,6 +83,25 @@ async fn a_run_that_is_stopped_says_so() -> anyhow::Result<()> {
     let what: Vec<_> = lines(&log).into_iter().map(|line| line.2).collect();
     assert_eq!(what, ["start", "stop"]);
     bee.stop()
+}
+
+#[tokio::test]
+async fn with_a_price_it_wants_to_be_paid() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let pay_to = "0xa11ce0000000000000000000000000000000a11c";
+    let vars = [
+        ("RUNLOG", log.as_os_str()),
+        ("RUNLOG_PRICE", "0.01".as_ref()),
+        ("RUNLOG_PAY_TO", pay_to.as_ref()),
+        // Nobody is asked: nothing is paid.
+        ("X402__FACILITATOR_URL", "http://127.0.0.1:9".as_ref()),
+    ];
+    let cat = Example::start_with(PROGRAM, &vars).await?;
+    let refused = cat.ask("sleep:1:one").await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(lines(&log).is_empty(), "nothing runs that is not paid for");
+    cat.stop()
 }
 
 #[tokio::test]

@@ -28,14 +28,25 @@ struct Args {
     /// Only this fault, by its name in the report.
     #[arg(long)]
     only: Option<Fault>,
+    /// Agents that are paid, instead: a round has so many payments as it has tasks.
+    #[arg(long, conflicts_with = "only")]
+    money: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Args { program, backends, rounds, tasks, seed, only } = Args::parse();
+    let Args { program, backends, rounds, tasks, seed, only, money } = Args::parse();
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
     let options = Options { program, backends, rounds, tasks, seed, only };
-    let report = crash::run(&options, |line| println!("{line}"))?;
-    println!("\n{report}");
-    Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let progress = |line: &str| println!("{line}");
+    let failed = if money {
+        let told = crash::money::run(&options, progress)?;
+        println!("\n{told}");
+        told.failed()
+    } else {
+        let report = crash::run(&options, progress)?;
+        println!("\n{report}");
+        report.failed()
+    };
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

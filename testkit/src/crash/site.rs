@@ -17,6 +17,9 @@ use crate::services::{Keep, Machine, Server};
 /// The name of the agent; its answers begin with it.
 pub(super) const AGENT: &str = "crash";
 
+/// The file of tasks, if there is one.
+const FILE: &str = "tasks.db";
+
 /// Short times, so that what is lost is missed soon.
 const SETTINGS: &[(&str, &str)] = &[
     // Its own, so that a task may be named by its client.
@@ -48,6 +51,14 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
+        Self::start_with(options, &[]).await
+    }
+
+    /// The same, with these settings beside or instead.
+    pub(super) async fn start_with(
+        options: &Options,
+        own: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let backends = options.backends;
         let machine = Machine::this();
         let folder = tempfile::Builder::new().prefix("bindu-crash-").tempdir()?;
@@ -76,7 +87,10 @@ impl Site {
             None
         };
         if backends == Backends::Sqlite {
-            set("DATABASE_URL", format!("sqlite:{}", folder.path().join("tasks.db").display()));
+            set("DATABASE_URL", format!("sqlite:{}", folder.path().join(FILE).display()));
+        }
+        for (name, value) in own {
+            set(name, value.clone());
         }
 
         let program = std::path::absolute(&options.program)?;
@@ -130,6 +144,17 @@ impl Site {
     /// The log of runs.
     pub(super) fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// The address of the database, if there is a server.
+    pub(super) fn database(&self) -> Option<String> {
+        let server = self.postgres.as_ref()?;
+        Some(server.lock().unwrap_or_else(PoisonError::into_inner).url().to_owned())
+    }
+
+    /// The file of tasks, if they are in one.
+    pub(super) fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
     }
 
     /// Keeps the folder with the logs for whoever wants to know more.

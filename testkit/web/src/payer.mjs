@@ -1,6 +1,7 @@
 // Whoever pays: a key of its own, made at run time, and the ecosystem's x402 client.
 
 import { ExactEvmScheme } from "@x402/evm/exact/client";
+import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/client";
 import { wrapFetchWithPayment, x402Client, x402HTTPClient } from "@x402/fetch";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 
@@ -33,6 +34,13 @@ export class Payer {
   /** A signed payment for one of the offers. */
   async sign(required) {
     return this.client.createPaymentPayload(required);
+  }
+
+  /** A payment as clients of x402 v1 sign it, on a network by its name. */
+  async signV1({ amount, ...offer }, network) {
+    const client = new x402Client().registerV1(network, new ExactEvmSchemeV1(this.account));
+    const accepts = [{ ...offer, network, maxAmountRequired: amount }];
+    return client.createPaymentPayload({ x402Version: 1, accepts });
   }
 
   /** The header fields that carry a payment. */

@@ -11,7 +11,7 @@ import {
 } from "../src/a2a.mjs";
 import { Facilitator, isSigned } from "../src/facilitator.mjs";
 import { agents } from "../src/given.mjs";
-import { Payer } from "../src/payer.mjs";
+import { Payer, submitting } from "../src/payer.mjs";
 
 const { paid } = agents;
 const facilitator = new Facilitator(agents.facilitator);
@@ -186,6 +186,23 @@ test("inside the task a changed amount is refused, and the right one still taken
   assert.equal(done.status.state, "completed", JSON.stringify(done));
   assert.equal(said(done, "status"), "payment-completed");
   assert.equal(receipts(done).at(-1).success, true);
+});
+
+test("a client of x402 v1 pays inside the task, and is turned away over HTTP", limited, async () => {
+  const payer = new Payer();
+  const { accepts } = await payer.priceOf(paid);
+  const sepolia = accepts.find(({ network }) => network === "eip155:84532");
+  const old = await payer.signV1(sepolia, "base-sepolia");
+  assert.equal(old.x402Version, 1);
+  assert.match(await refusal(await sendWith(payer, old)), /v1 .* re-sign with v2/);
+  assert.deepEqual(await facilitator.counts(old), { verify: 0, settle: 0 });
+
+  const asked = await payer.askInTask(paid, "hello");
+  const done = await payer.answer(paid, asked, submitting(old));
+  assertPaid(done, payer);
+  const [request] = await facilitator.asked("/settle", old.payload.authorization.nonce);
+  assert.equal(request.x402Version, 2, "the facilitator is asked in words of v2");
+  assert.ok(await isSigned(request, payer.address));
 });
 
 test("whoever does not want to pay says so, and the task is canceled", limited, async () => {

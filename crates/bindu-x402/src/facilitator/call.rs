@@ -137,7 +137,7 @@ fn request(url: &Url, body: Option<&Bytes>) -> Result<Request<Bytes>, http::Erro
     request.body(body.cloned().unwrap_or_default())
 }
 
-/// Where a redirect leads: on the same host only, and with the same method.
+/// Where a redirect leads: on the same host only, or from it to its `www`, and with the same method.
 fn led_on(from: &Url, answer: &Response<Bytes>, posts: bool) -> Result<Url, NoAnswer> {
     let status = answer.status();
     let nowhere = || NoAnswer::Elsewhere(status.as_u16());
@@ -151,7 +151,12 @@ fn led_on(from: &Url, answer: &Response<Bytes>, posts: bool) -> Result<Url, NoAn
         && from.port().is_none()
         && to.port().is_none()
         && from.host() == to.host();
-    let stays = from.origin() == to.origin() || upgrades;
+    // Public facilitators lead from a bare name to its `www`, which has the same owner.
+    let is_www = from.scheme() == "https"
+        && to.scheme() == "https"
+        && from.port() == to.port()
+        && from.domain().zip(to.domain()).is_some_and(|(from, to)| to == format!("www.{from}"));
+    let stays = from.origin() == to.origin() || upgrades || is_www;
     let is_clean = to.username().is_empty() && to.password().is_none();
     if keeps_method && stays && is_clean { Ok(to) } else { Err(nowhere()) }
 }
@@ -179,5 +184,42 @@ fn read<T: DeserializeOwned>(
         _ => {
             Err(FacilitatorError::Refused { doing: doing.as_str(), status: code, detail: detail() })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leads(from: &str, to: &str) -> bool {
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        answer.headers_mut().insert(LOCATION, to.parse().unwrap());
+        led_on(&from.parse().unwrap(), &answer, true).is_ok()
+    }
+
+    #[test]
+    fn a_redirect_stays_with_its_owner() {
+        let from = "https://x402.example/facilitator/verify";
+        for to in [
+            "/elsewhere",
+            "https://x402.example/other",
+            "https://www.x402.example/facilitator/verify",
+        ] {
+            assert!(leads(from, to), "{to}");
+        }
+        for to in [
+            "http://x402.example/",
+            "http://www.x402.example/",
+            "https://www.x402.example:444/",
+            "https://wwwx402.example/",
+            "https://www.other.example/",
+            "https://a@www.x402.example/",
+            "https://evil.example/www.x402.example",
+        ] {
+            assert!(!leads(from, to), "{to}");
+        }
+        assert!(!leads("https://127.0.0.1/", "https://www.127.0.0.1/"));
+        assert!(!leads("http://x402.example/", "http://www.x402.example/"));
     }
 }

@@ -147,16 +147,18 @@ impl ResourceServer {
         }
     }
 
-    /// Gives an accepted payment back: it may be used again. One whose money may have moved stays.
+    /// Gives an accepted payment back, as [`accept`](Self::accept) answered with it: it may be used
+    /// again. One that has gone on since stays.
     ///
     /// # Errors
     ///
     /// [`StorageError::Backend`]: [`look_at`](Self::look_at) will see to it.
-    pub async fn withdraw(&self, key: &PaymentKey) -> Result<(), StorageError> {
-        if let Some(payment) = self.0.ledger.payment(key).await? {
-            self.release(&payment).await?;
+    pub async fn withdraw(&self, payment: &Payment) -> Result<(), StorageError> {
+        // Given back and accepted anew, it would have the same version.
+        match self.0.ledger.payment(&payment.key).await? {
+            Some(now) if now == *payment => self.release(&now).await.map(drop),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The same. Says whether it did.

@@ -6,14 +6,15 @@ use bindu_storage::{Payment, PaymentState, StorageError};
 use super::{ResourceServer, after, stepped};
 
 /// What is to be done about the task of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     /// Nothing.
     Nothing,
     /// It waits for its run, and its payment is decided: it is to be queued.
     Queue,
-    /// It is over, and was paid for nothing: it is to say so, if it is still there.
-    Orphan,
+    /// It is over, and was paid for nothing. It is to say so, if it is still there; then the payment
+    /// is to be [closed](ResourceServer::orphan), not before.
+    Orphan(Box<Payment>),
 }
 
 impl ResourceServer {
@@ -59,27 +60,44 @@ impl ResourceServer {
 
     /// Says what became of the work that was paid for, if it is over.
     async fn close(&self, payment: Payment, task: Option<TaskState>) -> Result<Next, StorageError> {
-        let (state, next) = match task {
-            Some(TaskState::Completed) => (PaymentState::Delivered, Next::Nothing),
-            None => (PaymentState::Orphaned, Next::Orphan),
-            Some(over) if over.is_terminal() => (PaymentState::Orphaned, Next::Orphan),
+        match task {
+            Some(TaskState::Completed) => {
+                self.end(payment, PaymentState::Delivered).await?;
+                Ok(Next::Nothing)
+            }
+            None => Ok(Next::Orphan(payment.into())),
+            Some(over) if over.is_terminal() => Ok(Next::Orphan(payment.into())),
             Some(TaskState::Submitted) => {
                 self.put_off(payment).await?;
-                return Ok(Next::Queue);
+                Ok(Next::Queue)
             }
             Some(_) => {
                 self.put_off(payment).await?;
-                return Ok(Next::Nothing);
+                Ok(Next::Nothing)
             }
-        };
-        if state == PaymentState::Orphaned {
-            tracing::warn!(payment = %payment.key, task = %payment.task, "paid for work that was not done; the money is to be given back");
         }
-        let closed = stepped(Payment { state, ..payment }, Timestamp::now(), None);
-        match self.0.ledger.advance(closed).await {
-            Ok(_) => Ok(next),
-            // Somebody else closed it.
-            Err(StorageError::PaymentConflict(_)) => Ok(Next::Nothing),
+    }
+
+    /// Closes a payment that was for nothing: the money is to be given back. Its task has said so
+    /// before, so that whoever is killed in between does both again.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Backend`]: it is looked at again.
+    pub async fn orphan(&self, payment: Payment) -> Result<(), StorageError> {
+        let (key, task) = (payment.key.clone(), payment.task.clone());
+        if self.end(payment, PaymentState::Orphaned).await? {
+            tracing::warn!(payment = %key, %task, "paid for work that was not done; the money is to be given back");
+        }
+        Ok(())
+    }
+
+    /// Ends a payment, if nobody else has.
+    async fn end(&self, payment: Payment, state: PaymentState) -> Result<bool, StorageError> {
+        let ended = stepped(Payment { state, ..payment }, Timestamp::now(), None);
+        match self.0.ledger.advance(ended).await {
+            Ok(_) => Ok(true),
+            Err(StorageError::PaymentConflict(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -21,7 +21,7 @@ pub fn completed(before: Option<&JsonObject>, payments: &[Payment]) -> JsonObjec
 pub fn failed(before: Option<&JsonObject>, payments: &[Payment], in_task: bool) -> JsonObject {
     let mut members = of(before, payments);
     let reason = payments.last().and_then(|payment| payment.error.as_deref());
-    let reason = reason.unwrap_or("settlement failed");
+    let reason = reason.unwrap_or("the payment was given back before the work could begin");
     let reason = if in_task { code::of(reason) } else { reason };
     members.insert(payment::STATUS.into(), payment::status::FAILED.into());
     members.insert(payment::ERROR.into(), reason.into());

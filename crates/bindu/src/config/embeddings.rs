@@ -9,7 +9,7 @@ use crate::settings::{Secret, Settings};
 /// Whose key `OPENROUTER_API_KEY` is: it is shown to nobody else.
 const OPENROUTER: &str = "openrouter.ai";
 
-/// Who is asked what texts mean, over the embeddings API of OpenAI.
+/// Who is asked what texts mean, over the API of `/embeddings` that many services share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmbeddingService {

@@ -1,4 +1,4 @@
-//! What texts mean, as a service with the embeddings API of OpenAI tells it.
+//! What texts mean, as a service tells it that has the usual API of `/embeddings`.
 
 use std::error::Error;
 use std::fmt;

@@ -6,8 +6,8 @@ use bindu_http::Body;
 use bindu_protocol::{
     Content, Json, JsonObject, Owner, Part, Role, Task, TaskId, TaskState, payment,
 };
-use bindu_server::{Admission, Asked, PaymentGate, PaymentRoute};
-use bindu_storage::{Record, Storage};
+use bindu_server::{Admission, Asked, Deposit, PaymentGate, PaymentRoute};
+use bindu_storage::{Payment, Record, Storage};
 use bindu_tasks::Wait;
 use bindu_x402::{
     AgentInfo, Networks, PaymentPayload, PaymentRequired, PaymentRequirements, Refusal, Rejection,
@@ -131,9 +131,7 @@ impl Gate {
         let offers = offers.unwrap_or_else(|| self.server.offers());
         let owner = owner(with);
         match self.server.accept(payload, offers, with.task, &owner).await {
-            Ok(payment) => {
-                Admission::Paid { payment: payment.key.as_str().to_owned(), metadata: None }
-            }
+            Ok(payment) => self.paid(payment),
             Err(Rejection::Taken(other)) => match self.repeated(with, &other.task).await {
                 Some(task) => Admission::Repeat(task),
                 None => self.refused(&Refusal::Replay),
@@ -155,16 +153,20 @@ impl Gate {
             Err(refusal) => Err(refusal.clone().into()),
         };
         match accepted {
-            Ok(payment) => {
-                let told = JsonObject::empty().with(payment::STATUS, payment::status::VERIFIED);
-                let payment = payment.key.as_str().to_owned();
-                Admission::Paid { payment, metadata: Some(told) }
-            }
+            Ok(payment) => self.paid(payment),
             Err(rejection) => {
                 let before = with.continues.and_then(|record| record.task.metadata.as_ref());
                 self.failed(&rejection.refusal(), before, kept)
             }
         }
+    }
+
+    /// The task says itself that it has a price: should its payment be given back meanwhile, it is
+    /// not taken for one that costs nothing.
+    fn paid(&self, payment: Payment) -> Admission {
+        let told = JsonObject::empty().with(payment::STATUS, payment::status::VERIFIED);
+        let payment = Arc::new(Accepted { server: self.server.clone(), payment });
+        Admission::Paid { payment, metadata: Some(told) }
     }
 
     /// The task that a payment has paid for, if this is the very message that it was sent with.
@@ -247,17 +249,6 @@ impl PaymentGate for Gate {
         Box::pin(self.admission(asked))
     }
 
-    fn withdraw<'a>(&'a self, payment: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let Ok(key) = payment.parse() else { return };
-            if let Err(error) = self.server.withdraw(&key).await {
-                // It goes back when its time is over.
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(payment, error, "a payment is not given back yet");
-            }
-        })
-    }
-
     fn dress(&self, task: &Task, headers: &mut HeaderMap) {
         let receipts = task.metadata.as_ref().and_then(|told| told.get(payment::RECEIPTS));
         let receipt = receipts.as_ref().and_then(|all| all.as_array()?.last());
@@ -278,6 +269,25 @@ impl PaymentGate for Gate {
         head: &'a Parts,
     ) -> BoxFuture<'a, Response<Body>> {
         Box::pin(self.sessions.serve(self.server.offers(), &self.networks, route, head))
+    }
+}
+
+/// A payment that was accepted for a message.
+#[derive(Debug)]
+struct Accepted {
+    server: ResourceServer,
+    payment: Payment,
+}
+
+impl Deposit for Accepted {
+    fn withdraw(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.server.withdraw(&self.payment).await {
+                // It goes back when its time is over.
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(payment = %self.payment.key, error, "a payment is not given back yet");
+            }
+        })
     }
 }
 

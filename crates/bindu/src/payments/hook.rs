@@ -1,10 +1,15 @@
 //! The money is taken before the work begins.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bindu_protocol::{JsonObject, Part, Task, TaskId, TaskState, payment};
 use bindu_storage::{BoxError, BoxFuture, Payment, PaymentState, Record};
 use bindu_tasks::{Outcome, Tasks};
 use bindu_worker::{BeforeRun, Ready};
 use bindu_x402::{PaymentRequired, ResourceServer, Standing, remarks};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::TRIES;
 use super::upkeep::look_at;
@@ -12,22 +17,55 @@ use super::upkeep::look_at;
 /// What is said of a task whose money was not taken.
 const NOT_SETTLED: &str = "Payment settlement failed; task not executed.";
 
+/// How long a place of the worker waits for the money. What takes longer goes on beside, and the
+/// task comes again: a slow facilitator does not keep others from their work.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How many payments may be settled beside. With more, the worker's places wait.
+const BESIDE: usize = 64;
+
 /// What the worker asks.
 #[derive(Debug)]
 pub(super) struct Hook {
     server: ResourceServer,
     tasks: Tasks,
+    settling: TaskTracker,
+    room: Arc<Semaphore>,
 }
 
 impl Hook {
     pub(super) fn new(server: ResourceServer, tasks: Tasks) -> Self {
-        Self { server, tasks }
+        let room = Arc::new(Semaphore::new(BESIDE));
+        Self { server, tasks, settling: TaskTracker::new(), room }
+    }
+
+    /// Has the money moved; `None` if that takes its time.
+    async fn settle(&self, id: &TaskId) -> Result<Option<Standing>, BoxError> {
+        let permit = Arc::clone(&self.room).acquire_owned().await?;
+        let (server, task) = (self.server.clone(), id.clone());
+        let mut settling = self.settling.spawn(async move { server.settle(&task).await });
+        if let Ok(settled) = tokio::time::timeout(AT_ONCE, &mut settling).await {
+            return Ok(Some(settled??));
+        }
+        let (tasks, task) = (self.tasks.clone(), id.clone());
+        self.settling.spawn(async move {
+            let _permit = permit;
+            let settled = settling.await.is_ok_and(|settled| settled.is_ok());
+            // If not, whoever looks for tasks that wait queues it.
+            if settled && let Err(error) = tasks.requeue(&task).await {
+                tracing::warn!(%task, error = &error as &dyn std::error::Error, "a task that is paid for is not queued yet");
+            }
+        });
+        Ok(None)
     }
 
     async fn ready(&self, record: &Record) -> Result<Ready, BoxError> {
         let task = &record.task;
         let before = task.metadata.as_ref();
-        Ok(match self.server.settle(&task.id).await? {
+        let Some(standing) = self.settle(&task.id).await? else { return Ok(Ready::Later) };
+        Ok(match standing {
+            // Its payment was given back: whoever stored the task took longer than a payment waits.
+            Standing::Free if is_priced(task) => Ready::Stop(Box::new(refused(task, &[]))),
             Standing::Free => Ready::Run { metadata: None, marks: None },
             Standing::Paid(payments) => {
                 let told = remarks::completed(before, &payments);
@@ -65,6 +103,17 @@ impl BeforeRun for Hook {
             }
         })
     }
+
+    fn idle(&self) -> BoxFuture<'_, ()> {
+        self.settling.close();
+        Box::pin(self.settling.wait())
+    }
+}
+
+/// Whether a task says that it is to be paid for, and not that it was.
+fn is_priced(task: &Task) -> bool {
+    let says = task.metadata.as_ref().and_then(|metadata| metadata.get(payment::STATUS));
+    says.is_some_and(|says| says != payment::status::COMPLETED)
 }
 
 /// Whether a task says that it was paid for.

@@ -40,7 +40,6 @@ impl Payments {
     #[expect(clippy::unused_self, reason = "payments are asked where there are some")]
     pub(crate) fn hook(&self, _: &Tasks, _: &mut bindu_worker::Config) {}
 
-    #[expect(clippy::unused_self, reason = "payments are looked after where there are some")]
     pub(crate) async fn upkeep(self, _: Tasks) {
         std::future::pending::<()>().await;
     }

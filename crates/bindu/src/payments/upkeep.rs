@@ -82,18 +82,17 @@ pub(super) async fn look_at(
     tasks: &Tasks,
     payment: Payment,
 ) -> Result<(), BoxError> {
-    let (id, key) = (payment.task.clone(), payment.key.clone());
+    let id = payment.task.clone();
     let record = tasks.storage().load(&id).await?;
     let state = record.map(|record| record.task.status.state);
     match server.look_at(payment, state).await? {
         Next::Nothing => {}
         Next::Queue => tasks.requeue(&id).await?,
-        Next::Orphan => {
-            if let Some(payment) = server.ledger().payment(&key).await?
-                && let Some(told) = orphaned(tasks, &payment).await?
-            {
+        Next::Orphan(payment) => {
+            if let Some(told) = orphaned(tasks, &payment).await? {
                 tasks.remark(&id, &told).await?;
             }
+            server.orphan(*payment).await?;
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ section! {
         /// Whether tasks and skills are also compared by meaning. That needs a key and the feature
         /// `embeddings`.
         pub use_embeddings: bool = ["NEGOTIATION__USE_EMBEDDINGS"] default "true";
-        /// Kept for compatibility: whoever it is must speak the embeddings API of OpenAI.
+        /// Kept for compatibility: whoever it is, the same API is called.
         pub embedding_provider: String = ["NEGOTIATION__EMBEDDING_PROVIDER"] default "openrouter";
         /// Who is asked what texts mean: `/embeddings` is put after it.
         pub embedding_base_url: String =
@@ -52,7 +52,7 @@ section! {
             ["NEGOTIATION__EMBEDDING_MODEL"] default "text-embedding-3-small" nonzero;
         /// With which key.
         pub embedding_api_key: Option<Secret> = ["NEGOTIATION__EMBEDDING_API_KEY"] default "";
-        /// The same, for agents with the capability `negotiation`, if the above names OpenRouter and
+        /// The same, for agents with the capability `negotiation`, if `openrouter.ai` is asked and
         /// there is no other key.
         pub openrouter_api_key: Option<Secret> = ["OPENROUTER_API_KEY"] default "";
         /// The share of similarity of meaning in how well a skill suits.

@@ -116,3 +116,19 @@ async fn an_agent_starts_without_its_facilitator() -> Result {
     assert_eq!(status, StatusCode::OK);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_task_whose_payment_was_given_back_is_not_worked_on_for_nothing() -> Result {
+    use bindu_protocol::{Caller, JsonObject, Message, Part, Role, payment};
+    let shop = Shop::open().await?;
+    // As if the process had slept between the payment and the task.
+    let mut late = bindu_tasks::Submission::new(Message::new(Role::User, vec![Part::text("hi")]));
+    let told = JsonObject::empty().with(payment::STATUS, payment::status::VERIFIED);
+    late.metadata = Some(told);
+    let tasks = shop.agent.tasks();
+    let id = tasks.submit(&Caller::anonymous(), late).await?.record.task.id.clone();
+    let task = shop.until(&json!(id.to_string()), is(TaskState::Failed)).await?;
+    assert_eq!(task["metadata"]["x402.payment.status"], "payment-failed");
+    assert_eq!(shop.worked(), 0);
+    Ok(())
+}
