@@ -8,8 +8,11 @@ use crate::{programs::Programs, workspace::Workspace};
 const SHORT_ROUNDS: [(Backends, usize); 3] =
     [(Backends::Redis, 11), (Backends::Postgres, 9), (Backends::Sqlite, 7)];
 
-/// How many tasks a round has in a short run.
+/// How many tasks a round has in a short run, and how many payments one with money.
 const SHORT_TASKS: usize = 80;
+
+/// The backends of rounds with money. They wait more than they work, so all have theirs at once.
+const MONEY: [Backends; 3] = [Backends::Redis, Backends::Postgres, Backends::Sqlite];
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -31,6 +34,13 @@ pub(crate) struct Args {
     /// Only this fault, by its name in the report.
     #[arg(long)]
     only: Option<String>,
+    /// How many rounds with money, with each backend. A minute or two each; in a short run there is
+    /// one.
+    #[arg(long, default_value_t = 5, conflicts_with = "short")]
+    money: usize,
+    /// Rounds with money and no others.
+    #[arg(long, conflicts_with = "only")]
+    only_money: bool,
 }
 
 /// What an agent keeps its tasks in.
@@ -55,6 +65,15 @@ impl Backends {
             Self::Redis => "redis",
         }
     }
+
+    fn with_money(self) -> &'static str {
+        match self {
+            Self::Memory => "memory (money)",
+            Self::Sqlite => "sqlite (money)",
+            Self::Postgres => "postgres (money)",
+            Self::Redis => "redis (money)",
+        }
+    }
 }
 
 impl Args {
@@ -77,7 +96,17 @@ impl Args {
                 *rounds = self.rounds;
             }
         }
+        if self.only_money {
+            plan.clear();
+        }
         plan
+    }
+
+    /// With which backends there are rounds with money, and how many.
+    fn money(&self) -> (Vec<Backends>, usize) {
+        let mut backends = MONEY.to_vec();
+        backends.retain(|it| self.only.is_none() && self.backends.is_none_or(|only| only == *it));
+        (backends, if self.short { 1 } else { self.money })
     }
 }
 
@@ -104,8 +133,42 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
             failed.push(backends.as_str());
         }
     }
+    failed.extend(money(workspace, &programs, args, &program));
     ensure!(failed.is_empty(), "something does not hold with: {}", failed.join(", "));
     Ok(())
+}
+
+/// Rounds with money, on all backends at once; the names of those that do not hold.
+fn money(
+    workspace: &Workspace,
+    programs: &Programs,
+    args: &Args,
+    program: &str,
+) -> Vec<&'static str> {
+    let (backends, rounds) = args.money();
+    if backends.is_empty() || rounds == 0 {
+        return Vec::new();
+    }
+    println!("\n== with money");
+    let (rounds, payments) = (rounds.to_string(), SHORT_TASKS.to_string());
+    let seed = args.seed.map(|seed| seed.to_string());
+    let run = |backends: Backends| {
+        let mut arguments = vec!["--money", "--program", program, "--backends", backends.as_str()];
+        arguments.extend(["--rounds", &rounds, "--tasks", &payments]);
+        if let Some(seed) = &seed {
+            arguments.extend(["--seed", seed.as_str()]);
+        }
+        programs.run(workspace, "crash", &arguments)
+    };
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = backends.iter().map(|it| (it, scope.spawn(|| run(*it)))).collect();
+        let holds = |run: std::thread::ScopedJoinHandle<'_, anyhow::Result<()>>| match run.join() {
+            Ok(result) => result.inspect_err(|error| println!("{error:#}")).is_ok(),
+            Err(_) => false,
+        };
+        let failed = runs.into_iter().filter_map(|(it, run)| (!holds(run)).then_some(*it));
+        failed.map(Backends::with_money).collect()
+    })
 }
 
 #[cfg(test)]
@@ -122,5 +185,18 @@ mod tests {
         assert_eq!(one.plan(), [(Backends::Sqlite, 7)]);
         let memory = Args { backends: Some(Backends::Memory), rounds: 2, ..Args::default() };
         assert_eq!(memory.plan(), [(Backends::Memory, 2)]);
+    }
+
+    #[test]
+    fn money_is_no_fault_and_needs_a_store_that_lasts() {
+        assert_eq!(Args::short().money(), (super::MONEY.to_vec(), 1));
+        let one = Args { backends: Some(Backends::Sqlite), money: 4, ..Args::default() };
+        assert_eq!(one.money(), (vec![Backends::Sqlite], 4));
+        let memory = Args { backends: Some(Backends::Memory), ..Args::short() };
+        assert_eq!(memory.money().0, []);
+        let fault = Args { only: Some("kill after pop".to_owned()), ..Args::short() };
+        assert_eq!(fault.money().0, []);
+        let money = Args { only_money: true, ..Args::short() };
+        assert_eq!((money.plan(), money.money().0.len()), (Vec::new(), 3));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bindu_http::Body;
 use bindu_protocol::{Caller, Dialect, JsonObject, Message, Task, TaskId};
 use bindu_storage::Record;
-use bindu_tasks::{Preview, Submission, TaskError, Wait};
+use bindu_tasks::{Only, Preview, Submission, TaskError, Wait};
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
@@ -142,6 +142,8 @@ pub(crate) async fn step(
     };
     let told = |error: TaskError| (Failure::task(&error, dialect), dialect);
     let preview = server.tasks.preview(call.caller(), &submission).await.map_err(told)?;
+    // What is decided here holds for this task, as it is now.
+    submission.only = Some(preview.only());
     let continues = match preview {
         Preview::Repeats(_) => return Ok(Step::Submit(submission.into(), None)),
         Preview::Continues(record) => Some(record),
@@ -172,6 +174,7 @@ pub(crate) async fn step(
         }
         Admission::Repeat(id) => {
             submission.message.task_id = Some(id);
+            submission.only = Some(Only::Repeat);
             Step::Submit(submission.into(), None)
         }
         Admission::Unchanged => match continues {

@@ -90,7 +90,7 @@ pub use follow::{Follow, Followed, is_settled, to_stream_event};
 pub use observer::Observer;
 pub use push::{Courier, PushSettings, Pushes};
 pub use run::{Begun, Outcome, Run};
-pub use submit::{Preview, Submission, Submitted, Wait};
+pub use submit::{Only, Preview, Submission, Submitted, Wait};
 pub use tasks::{Tasks, TasksBuilder};
 
 #[doc = include_str!("../README.md")]

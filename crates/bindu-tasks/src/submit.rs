@@ -47,6 +47,33 @@ pub struct Submission {
     pub metadata: Option<JsonObject>,
     /// What the task waits for, instead of being run.
     pub wait: Option<Wait>,
+    /// What the message must do, as a [`Preview`] said it would; else it is refused as
+    /// [`TaskError::Busy`]. Whoever decided something by the preview wants no other task to be
+    /// meant, not even one of the same id.
+    pub only: Option<Only>,
+}
+
+/// What a message must do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// Begin a task.
+    Begin,
+    /// Continue its task, which is still at this version.
+    Continue(Version),
+    /// Nothing: it came before.
+    Repeat,
+}
+
+impl Preview {
+    /// That the message must do what was previewed.
+    #[must_use]
+    pub fn only(&self) -> Only {
+        match self {
+            Self::Begins => Only::Begin,
+            Self::Continues(record) => Only::Continue(record.version),
+            Self::Repeats(_) => Only::Repeat,
+        }
+    }
 }
 
 impl Submission {
@@ -62,6 +89,7 @@ impl Submission {
             fresh: None,
             metadata: None,
             wait: None,
+            only: None,
         }
     }
 }
@@ -291,12 +319,19 @@ impl Tasks {
                     if let Some(repeat) = self.check(&record, &submission.message)? {
                         return Ok((repeat, None));
                     }
+                    let meant = Only::Continue(record.version);
+                    if submission.only.is_some_and(|only| only != meant) {
+                        return Err(TaskError::Busy);
+                    }
                     if !self.0.scheduler.is_up() {
                         return Err(TaskError::Unavailable);
                     }
                     self.proceed(&record, &submission, webhook.clone()).await
                 }
                 None if named && !submission.may_name_task => return Err(TaskError::NotFound),
+                None if submission.only.is_some_and(|only| only != Only::Begin) => {
+                    return Err(TaskError::Busy);
+                }
                 None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
                 None if !self.0.scheduler.is_up() => return Err(TaskError::Unavailable),
                 None => self.create(caller, &submission, webhook.clone()).await,
@@ -511,8 +546,10 @@ fn waiting(task: &Task, wait: &Wait, at: Timestamp) -> TaskStatus {
 
 /// Nobody but the payment side may say what was paid, and what was signed is for nobody else.
 fn strip_payment(message: &mut Message) {
+    // A key may be written with escapes.
+    let marks = [PAYMENT_KEY, payment::PREFIX, "\\"];
     if let Some(metadata) = &message.metadata
-        && [PAYMENT_KEY, payment::PREFIX].iter().any(|key| metadata.as_str().contains(key))
+        && marks.iter().any(|mark| metadata.as_str().contains(mark))
     {
         let mut map = metadata.to_map();
         map.retain(|key, _| key != PAYMENT_KEY && !key.starts_with(payment::PREFIX));

@@ -1,7 +1,7 @@
 //! What payments need of the engine: looking first, waiting, stopping, remarks.
 
 use bindu_protocol::{JsonObject, Part, TaskState, payment};
-use bindu_tasks::{Begun, Config, Preview, TaskError, Wait};
+use bindu_tasks::{Begun, Config, Only, Preview, TaskError, Wait};
 
 use crate::support::{Tested, ann, bob, engine, outcome, rest, run_to, said, said_in, said_to};
 
@@ -145,11 +145,56 @@ async fn a_paid_task_that_ends_without_its_work_says_so() -> Tested {
 async fn what_a_caller_says_of_its_own_payment_reaches_nobody() -> Tested {
     let tasks = engine(Config::default());
     let mut message = said("hi");
-    let notes = serde_json::json!({ "x402.payment.payload": {"a": 1}, "x402.payment.status": "payment-completed", "mine": 1 });
-    message.message.metadata = serde_json::from_value(notes)?;
+    let notes = r#"{"x402.payment.payload": {"a": 1}, "x402\u002epayment.required": {"accepts": []},
+        "\u0078402.payment.status": "payment-completed", "_payment\u005fcontext": 1, "mine": 1}"#;
+    message.message.metadata = serde_json::from_str(notes)?;
     let record = tasks.submit(&ann(), message).await?.record;
     let kept = record.task.history[0].metadata.as_ref().expect("the rest is kept").to_map();
     assert_eq!(serde_json::Value::Object(kept), serde_json::json!({ "mine": 1 }));
     assert_eq!(record.task.metadata, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_decided_by_a_preview_holds_for_no_other_task() -> Tested {
+    let tasks = engine(Config::default());
+    let id = "named".parse()?;
+    let named = |text: &str| {
+        let mut submission = said_to(&id, text);
+        submission.may_name_task = true;
+        submission
+    };
+    let mut first = named("one");
+    first.wait = Some(waiting());
+    let record = tasks.submit(&ann(), first.clone()).await?.record;
+    let repeat = tasks.preview(&ann(), &first).await?;
+    let mut other = named("two");
+    other.only = Some(tasks.preview(&ann(), &other).await?.only());
+    assert_eq!(other.only, Some(Only::Continue(record.version)));
+
+    // It goes, and neither of them makes it anew.
+    tasks.clear_context(&ann(), &record.task.context_id).await?;
+    first.only = Some(repeat.only());
+    first.wait = None;
+    for gone in [first, other.clone()] {
+        let refused = tasks.submit(&ann(), gone).await;
+        assert!(matches!(refused, Err(TaskError::Busy)), "{refused:?}");
+    }
+    // Another of the same id is not meant either.
+    run_to(
+        &tasks,
+        &{
+            let again = named("three");
+            tasks.submit(&ann(), again).await?.record.task.id.clone()
+        },
+        TaskState::InputRequired,
+    )
+    .await?;
+    let refused = tasks.submit(&ann(), other).await;
+    assert!(matches!(refused, Err(TaskError::Busy)), "{refused:?}");
+    let mut begin = named("four");
+    begin.only = Some(Only::Begin);
+    let refused = tasks.submit(&ann(), begin).await;
+    assert!(matches!(refused, Err(TaskError::Busy)), "{refused:?}");
     Ok(())
 }

@@ -3,6 +3,8 @@
 
 mod locks;
 mod outage;
+#[cfg(feature = "x402")]
+mod payments;
 mod replicas;
 mod restart;
 

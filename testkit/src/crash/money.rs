@@ -211,9 +211,13 @@ impl Round<'_> {
             let is_late = Instant::now() > deadline;
             if is_late || !rows.iter().any(Row::is_open) {
                 let told = paid.iter().flatten().flat_map(|paid| &paid.tasks).cloned();
-                let all: BTreeSet<String> = told.chain(rows.iter().map(|it| it.task.clone())).collect();
+                let all: BTreeSet<String> =
+                    told.chain(rows.iter().map(|it| it.task.clone())).collect();
                 let ends: BTreeMap<String, Value> = stream::iter(all)
-                    .map(|task| async { (task.clone(), self.task(&task, deadline).await) })
+                    .map(|task| async move {
+                        let found = self.task(&task, deadline).await;
+                        (task, found)
+                    })
                     .buffered(AT_ONCE)
                     .collect()
                     .await;

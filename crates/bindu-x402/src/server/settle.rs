@@ -25,7 +25,7 @@ pub enum Standing {
     Free,
     /// It is paid for; the payments of the task, oldest first. The last one counts.
     Paid(Vec<Payment>),
-    /// The last of its payments failed, surely.
+    /// The last of its payments failed, surely, or has been used up.
     Refused(Vec<Payment>),
     /// It is not known yet. Whoever learns it says so.
     Pending,
@@ -46,16 +46,19 @@ impl ResourceServer {
     /// [`StorageError::Backend`] if the ledger cannot be read or written.
     pub async fn settle(&self, task: &TaskId) -> Result<Standing, StorageError> {
         let mut payments = self.0.ledger.payments_of(task).await?;
+        // One that is over was for an earlier task of this id, or for an earlier try.
+        payments.sort_by_key(|payment| !payment.state.is_final());
         let Some(last) = payments.pop() else { return Ok(Standing::Free) };
         let last = self.attempt(last).await?;
         let state = last.state;
         let (given_up, has_waited) = (is_given_up(&last), self.has_waited(&last));
         payments.push(last);
         Ok(match state {
-            PaymentState::Settled | PaymentState::Delivered | PaymentState::Orphaned => {
-                Standing::Paid(payments)
+            PaymentState::Settled => Standing::Paid(payments),
+            // What was done, or given up, is not done once more for the same money.
+            PaymentState::Failed | PaymentState::Delivered | PaymentState::Orphaned => {
+                Standing::Refused(payments)
             }
-            PaymentState::Failed => Standing::Refused(payments),
             PaymentState::Unknown | PaymentState::Settling if has_waited || given_up => {
                 Standing::GivenUp(payments)
             }

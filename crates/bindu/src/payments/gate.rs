@@ -74,7 +74,7 @@ impl Gate {
         let waits = task.filter(|task| task.status.state == TaskState::PaymentRequired);
         let kept = waits.and_then(asked);
         let is_activated = is_activated(with.headers);
-        match self.paying(&with, kept.is_some(), is_activated) {
+        match paying(&with, kept.is_some(), is_activated) {
             Paying::Header(value) => match header::decode(value) {
                 Ok(payload) => {
                     let offers = kept.as_ref().map(|kept| kept.accepts.as_slice());
@@ -98,27 +98,6 @@ impl Gate {
                     .to_owned(),
             ),
             Paying::Nothing => self.required(None, task.and_then(|task| task.metadata.as_ref())),
-        }
-    }
-
-    /// How a message wants to pay.
-    fn paying<'a>(&self, with: &Asked<'a>, is_asked: bool, is_activated: bool) -> Paying<'a> {
-        let headers = [header::PAYMENT_SIGNATURE, header::X_PAYMENT];
-        let header = headers.iter().find_map(|name| with.headers.get(*name));
-        if let Some(value) = header.filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
-            return Paying::Header(value.as_bytes());
-        }
-        let Some(says) = with.message.metadata.as_ref().filter(|_| is_asked && is_activated) else {
-            return Paying::Nothing;
-        };
-        let status = says.get(payment::STATUS);
-        match status.as_ref().and_then(serde_json::Value::as_str) {
-            Some(payment::status::REJECTED) => Paying::Declined,
-            Some(payment::status::SUBMITTED) => {
-                let payload = says.get(payment::PAYLOAD).unwrap_or_default();
-                Json::new(&payload).map_or(Paying::Nothing, Paying::Message)
-            }
-            _ => Paying::Nothing,
         }
     }
 
@@ -156,7 +135,7 @@ impl Gate {
             Ok(payment) => self.paid(payment),
             Err(rejection) => {
                 let before = with.continues.and_then(|record| record.task.metadata.as_ref());
-                self.failed(&rejection.refusal(), before, kept)
+                failed(&rejection.refusal(), before, kept)
             }
         }
     }
@@ -196,32 +175,6 @@ impl Gate {
             },
             metadata: Some(metadata.into()),
         }
-    }
-
-    /// A payment inside the task was no good: it asks again, if it has not too often.
-    fn failed(
-        &self,
-        refusal: &Refusal,
-        before: Option<&JsonObject>,
-        kept: &PaymentRequired,
-    ) -> Admission {
-        let network = kept.accepts.first().map(|offer| offer.network.clone()).unwrap_or_default();
-        let receipt = serde_json::to_value(SettleResponse::failed(refusal.to_string(), network));
-        let told = JsonObject::empty()
-            .with(payment::STATUS, payment::status::FAILED)
-            .with(payment::ERROR, refusal.code())
-            .with(payment::RECEIPTS, remarks::receipts(before, receipt.ok()));
-        // What may pass is no try.
-        let is_over = !refusal.is_passing() && failures(&told) >= TRIES;
-        let (state, remarks) = if is_over {
-            (TaskState::Failed, told.clone())
-        } else {
-            let again = kept.in_task().to_value();
-            (TaskState::PaymentRequired, told.with(payment::REQUIRED, again))
-        };
-        let wait =
-            Wait { state, parts: vec![Part::text(refusal.to_string())], remarks: Some(remarks) };
-        Admission::Wait { wait, metadata: Some(told) }
     }
 
     /// Asks to be paid, by HTTP.
@@ -270,6 +223,47 @@ impl PaymentGate for Gate {
     ) -> BoxFuture<'a, Response<Body>> {
         Box::pin(self.sessions.serve(self.server.offers(), &self.networks, route, head))
     }
+}
+
+/// How a message wants to pay.
+fn paying<'a>(with: &Asked<'a>, is_asked: bool, is_activated: bool) -> Paying<'a> {
+    let headers = [header::PAYMENT_SIGNATURE, header::X_PAYMENT];
+    let header = headers.iter().find_map(|name| with.headers.get(*name));
+    if let Some(value) = header.filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
+        return Paying::Header(value.as_bytes());
+    }
+    let Some(says) = with.message.metadata.as_ref().filter(|_| is_asked && is_activated) else {
+        return Paying::Nothing;
+    };
+    let status = says.get(payment::STATUS);
+    match status.as_ref().and_then(serde_json::Value::as_str) {
+        Some(payment::status::REJECTED) => Paying::Declined,
+        Some(payment::status::SUBMITTED) => {
+            let payload = says.get(payment::PAYLOAD).unwrap_or_default();
+            Json::new(&payload).map_or(Paying::Nothing, Paying::Message)
+        }
+        _ => Paying::Nothing,
+    }
+}
+
+/// A payment inside the task was no good: it asks again, if it has not too often.
+fn failed(refusal: &Refusal, before: Option<&JsonObject>, kept: &PaymentRequired) -> Admission {
+    let network = kept.accepts.first().map(|offer| offer.network.clone()).unwrap_or_default();
+    let receipt = serde_json::to_value(SettleResponse::failed(refusal.to_string(), network));
+    let told = JsonObject::empty()
+        .with(payment::STATUS, payment::status::FAILED)
+        .with(payment::ERROR, refusal.code())
+        .with(payment::RECEIPTS, remarks::receipts(before, receipt.ok()));
+    // What may pass is no try.
+    let is_over = !refusal.is_passing() && failures(&told) >= TRIES;
+    let (state, remarks) = if is_over {
+        (TaskState::Failed, told.clone())
+    } else {
+        let again = kept.in_task().to_value();
+        (TaskState::PaymentRequired, told.with(payment::REQUIRED, again))
+    };
+    let wait = Wait { state, parts: vec![Part::text(refusal.to_string())], remarks: Some(remarks) };
+    Admission::Wait { wait, metadata: Some(told) }
 }
 
 /// A payment that was accepted for a message.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bindu_protocol::{JsonObject, Part, Task, TaskId, TaskState, payment};
+use bindu_protocol::{JsonObject, Part, Role, Task, TaskId, TaskState, payment};
 use bindu_storage::{BoxError, BoxFuture, Payment, PaymentState, Record};
 use bindu_tasks::{Outcome, Tasks};
 use bindu_worker::{BeforeRun, Ready};
@@ -62,6 +62,11 @@ impl Hook {
     async fn ready(&self, record: &Record) -> Result<Ready, BoxError> {
         let task = &record.task;
         let before = task.metadata.as_ref();
+        if task.status.state != TaskState::Submitted {
+            // Taken up again after its worker was lost, or over: there is nothing to be paid.
+            let marks = before.filter(|_| is_paid(task) && is_in_task(task)).map(remarks::marks);
+            return Ok(Ready::Run { metadata: None, marks });
+        }
         let Some(standing) = self.settle(&task.id).await? else { return Ok(Ready::Later) };
         Ok(match standing {
             // Its payment was given back: whoever stored the task took longer than a payment waits.
@@ -124,8 +129,10 @@ pub(super) fn is_paid(task: &Task) -> bool {
 
 /// What a task asked to be paid, if it ever did: it is paid for by messages then.
 pub(super) fn asked(task: &Task) -> Option<PaymentRequired> {
-    let asked = task.history.iter().rev().filter_map(|message| message.metadata.as_ref());
-    let required = asked.filter_map(|metadata| metadata.get(payment::REQUIRED)).next()?;
+    // What a caller says it was asked for is worth nothing.
+    let ours = task.history.iter().rev().filter(|message| message.role == Role::Agent);
+    let mut asked = ours.filter_map(|message| message.metadata.as_ref());
+    let required = asked.find_map(|metadata| metadata.get(payment::REQUIRED))?;
     serde_json::from_value(required).ok()
 }
 

@@ -21,7 +21,7 @@ const UNKNOWN: &str = "Session not found or expired";
 /// The sessions of one agent.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    sessions: bindu_x402::Sessions,
+    kept: bindu_x402::Sessions,
     /// What the agent is called.
     agent: String,
     /// Where it is, and what is paid for.
@@ -31,8 +31,8 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn new(agent: &str, resource: &Resource, limit: usize) -> Self {
         let config = SessionConfig { limit, ..SessionConfig::default() };
-        let sessions = bindu_x402::Sessions::new(config);
-        Self { sessions, agent: agent.to_owned(), resource: resource.clone() }
+        let kept = bindu_x402::Sessions::new(config);
+        Self { kept, agent: agent.to_owned(), resource: resource.clone() }
     }
 
     pub(super) async fn serve(
@@ -50,9 +50,9 @@ impl Sessions {
     }
 
     fn start(&self) -> Response<Body> {
-        match self.sessions.start(Timestamp::now()) {
+        match self.kept.start(Timestamp::now()) {
             Ok(session) => json(StatusCode::OK, session.started_body(&self.resource.url)),
-            Err(error @ SessionError::TooMany { .. }) => {
+            Err(error @ SessionError::TooMany) => {
                 refused(StatusCode::TOO_MANY_REQUESTS, &error.to_string())
             }
             Err(error) => {
@@ -65,15 +65,15 @@ impl Sessions {
     async fn status(&self, id: &str, uri: &Uri) -> Response<Body> {
         let id = percent_decode_str(id).decode_utf8_lossy();
         let now = Timestamp::now();
-        let Some(mut session) = self.sessions.find(&id, now) else {
+        let Some(mut session) = self.kept.find(&id, now) else {
             return refused(StatusCode::NOT_FOUND, UNKNOWN);
         };
         let waits = parameter(uri, "wait").is_some_and(|it| matches!(it.as_str(), "true" | "1"));
         if waits && session.payload().is_none() {
             // One that is still without a payment then is told of as it is.
-            match self.sessions.wait(&id, now, LONGEST_WAIT).await {
+            match self.kept.wait(&id, now, LONGEST_WAIT).await {
                 Some(paid) => session = paid,
-                None if self.sessions.find(&id, Timestamp::now()).is_none() => {
+                None if self.kept.find(&id, Timestamp::now()).is_none() => {
                     return refused(StatusCode::NOT_FOUND, UNKNOWN);
                 }
                 None => {}
@@ -86,7 +86,7 @@ impl Sessions {
         let id = parameter(&head.uri, "session_id").filter(|id| !id.is_empty());
         let Some(id) = id else { return page::failed(400, "Session ID required", None) };
         let now = Timestamp::now();
-        let Some(session) = self.sessions.find(&id, now) else {
+        let Some(session) = self.kept.find(&id, now) else {
             return page::failed(404, UNKNOWN, None);
         };
         if session.payload().is_some() {
@@ -106,7 +106,7 @@ impl Sessions {
             .and_then(|payload| check(&payload, offers, now))
             .map_err(|refusal| refusal.to_string())
             .and_then(|checked| {
-                let captured: Result<Session, _> = self.sessions.capture(&id, &checked, now);
+                let captured: Result<Session, _> = self.kept.capture(&id, &checked, now);
                 captured.map_err(|error| error.to_string())
             });
         match captured {
@@ -128,7 +128,7 @@ fn sent(head: &Parts) -> Option<Vec<u8>> {
         let decode = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
         let plain = decode(value);
         // In a form a plus is a space; in base64 that somebody put there by hand it is a plus.
-        let is_json = plain.trim_ascii_start().starts_with(b"{") || value.starts_with("+");
+        let is_json = plain.trim_ascii_start().starts_with(b"{") || value.starts_with('+');
         Some(if is_json { decode(&value.replace('+', " ")) } else { plain })
     })
 }

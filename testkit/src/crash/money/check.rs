@@ -122,8 +122,10 @@ fn work(deal: &Deal, paid: &[Paid], seen: &Seen<'_>, problems: &mut Vec<String>)
         problems.push(format!("{} counts as delivered, and is not done", row.task));
     }
     let owed = row.filter(|row| row.state == PaymentState::Orphaned);
-    for (row, status) in
-        delivered.map(|row| (row, "payment-completed")).into_iter().chain(owed.map(|row| (row, "payment-orphaned")))
+    for (row, status) in delivered
+        .map(|row| (row, "payment-completed"))
+        .into_iter()
+        .chain(owed.map(|row| (row, "payment-orphaned")))
     {
         if let Some(task) = seen.ends.get(&row.task).filter(|task| !task.is_null()) {
             says(deal, task, status, problems);
@@ -134,9 +136,8 @@ fn work(deal: &Deal, paid: &[Paid], seen: &Seen<'_>, problems: &mut Vec<String>)
 /// A task that was paid for says so, with all that a refund needs.
 fn says(deal: &Deal, task: &Value, status: &str, problems: &mut Vec<String>) {
     let told = &task["metadata"];
-    let is_nonce = |value: &Value| {
-        value.as_str().is_some_and(|nonce| nonce.eq_ignore_ascii_case(&deal.nonce))
-    };
+    let is_nonce =
+        |value: &Value| value.as_str().is_some_and(|nonce| nonce.eq_ignore_ascii_case(&deal.nonce));
     let receipts = told["x402.payment.receipts"].as_array();
     let has_receipt = receipts.is_some_and(|all| all.iter().any(|it| it["success"] == true));
     for (holds, what) in [

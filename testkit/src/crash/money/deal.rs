@@ -102,7 +102,8 @@ pub(super) struct Deal {
 
 impl Deal {
     pub(super) fn new(round: usize, number: usize, void: f64, chance: &mut fastrand::Rng) -> Self {
-        let mut left = chance.u32(..KINDS.iter().map(|kind| kind.weight).sum());
+        let all: u32 = KINDS.iter().map(|kind| kind.weight).sum();
+        let mut left = chance.u32(..all);
         // Each kind has its turn, and then chance has its own.
         let kind = KINDS.get(number).copied().or_else(|| {
             KINDS.into_iter().find(|kind| {

@@ -25,8 +25,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(9);
 /// After so many refusals that mean it, a payer who can only be refused has heard enough.
 const ENOUGH: usize = 3;
 
-const EXTENSION: &str =
-    "https://github.com/google-agentic-commerce/a2a-x402/blob/main/spec/v0.2";
+const EXTENSION: &str = "https://github.com/google-agentic-commerce/a2a-x402/blob/main/spec/v0.2";
 const REPLAY: &str = "Payment nonce already used (replay)";
 
 /// What an agent says.
@@ -75,7 +74,8 @@ pub(super) async fn call(
     headers: &[(&str, &str)],
 ) -> Said {
     let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!(
         "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}\
          content-length: {}\r\n\r\n{body}",

@@ -90,14 +90,15 @@ impl Told {
         }
         let mut story = format!("{}\n  {deal:?}\n", problems.join("\n"));
         for paid in paid {
-            let _ = write!(story, "  {paid:?}\n");
+            let _ = writeln!(story, "  {paid:?}");
             for task in &paid.tasks {
-                let _ = write!(story, "  {task}: {}\n", seen.ends.get(task).unwrap_or(&Value::Null));
+                let end = seen.ends.get(task).unwrap_or(&Value::Null);
+                let _ = writeln!(story, "  {task}: {end}");
             }
         }
-        let _ = write!(story, "  moved: {has_moved}, written down: {row:?}\n");
+        let _ = writeln!(story, "  moved: {has_moved}, written down: {row:?}");
         for run in deal.copies.iter().filter_map(|copy| seen.runs.get(&copy.text)).flatten() {
-            let _ = write!(story, "{run}\n");
+            let _ = writeln!(story, "{run}");
         }
         self.violations.push(story);
     }
