@@ -75,10 +75,11 @@ pub use id::{ArtifactId, ContextId, IdError, MAX_ID_CHARS, MessageId, PushConfig
 pub use json::{Json, JsonObject, MAX_DEPTH, is_nested_deeper};
 pub use message::{Artifact, Message, Role};
 pub use negotiation::{
-    AgentIdentity, CostAmount, ExecutionRequest, ExecutionResponse, MAX_NEGOTIATION_LIST,
-    MAX_SUMMARY_CHARS, NegotiationAnswer, NegotiationContext, NegotiationProposal,
-    NegotiationRequest, NegotiationRequestError, NegotiationSessionStatus, NegotiationStatus,
-    NegotiationWeights, RejectionReason, SkillMatch, Subscores,
+    AgentIdentity, BID_ANSWER_KEY, BID_REQUEST_KEY, BIDDING_KEY, Bidding, BiddingError, CostAmount,
+    ExecutionRequest, ExecutionResponse, MAX_NEGOTIATION_LIST, MAX_SUMMARY_CHARS,
+    NegotiationAnswer, NegotiationContext, NegotiationProposal, NegotiationRequest,
+    NegotiationRequestError, NegotiationSessionStatus, NegotiationStatus, NegotiationWeights,
+    RejectionReason, SkillMatch, Subscores,
 };
 pub use params::{
     ContextParams, FeedbackParams, ListParams, PushParams, PushSetParams, SendConfiguration,

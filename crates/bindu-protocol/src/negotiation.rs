@@ -3,9 +3,11 @@
 //! Written in snake_case, as the reference shows them.
 
 mod answer;
+mod bid;
 mod request;
 
 pub use self::answer::{NegotiationAnswer, RejectionReason, SkillMatch, Subscores};
+pub use self::bid::{BID_ANSWER_KEY, BID_REQUEST_KEY, BIDDING_KEY, Bidding, BiddingError};
 pub use self::request::{
     CostAmount, MAX_NEGOTIATION_LIST, MAX_SUMMARY_CHARS, NegotiationRequest,
     NegotiationRequestError, NegotiationWeights,

@@ -49,7 +49,7 @@ pub enum TaskState {
     Suspended,
     /// Let go again after a suspension; the next worker takes it.
     Resumed,
-    /// A bid was made for the task.
+    /// A bid was made for the task; the caller says whether it is taken.
     NegotiationBidSubmitted,
     /// The bid was not chosen. Terminal.
     NegotiationBidLost,
@@ -126,7 +126,8 @@ impl TaskState {
         )
     }
 
-    /// Whether the task waits for its caller: to answer, to sign in, to pay or to prove trust.
+    /// Whether the task waits for its caller: to answer, to sign in, to pay, to prove trust or to
+    /// choose.
     #[must_use]
     pub const fn is_interrupted(self) -> bool {
         matches!(
@@ -135,6 +136,7 @@ impl TaskState {
                 | Self::AuthRequired
                 | Self::PaymentRequired
                 | Self::TrustVerificationRequired
+                | Self::NegotiationBidSubmitted
         )
     }
 

@@ -86,6 +86,7 @@
 //! `bindu-auth`'s to know. Not in this version: payment, A2A 1.0, REST and gRPC. There are no features.
 
 mod access;
+mod bid;
 mod config;
 mod error_response;
 mod health;

@@ -10,6 +10,7 @@ use bindu_tasks::{Follow, Submission, TaskError};
 use jsonrpsee::core::server::Methods;
 use serde::Serialize;
 
+use crate::bid;
 use crate::error_response::Failure;
 use crate::payment::{self, Step};
 use crate::rpc::{Answer, Call, register};
@@ -62,7 +63,7 @@ async fn submission(
 async fn send(call: Call) -> Answer {
     let (submission, blocking, history, dialect) = submission(&call).await?;
     let tasks = &call.server().tasks;
-    let record = match payment::step(&call, submission, dialect).await? {
+    let record = match bid::step(&call, submission, dialect).await? {
         Step::Submit(submission, paid) => {
             // The reference answers at once unless it is asked to wait; A2A's clients expect the
             // wait.
@@ -93,7 +94,7 @@ async fn send_streaming(call: Call) -> Answer {
         return Err((Failure::streaming(), dialect));
     }
     let tasks = &call.server().tasks;
-    let follow = match payment::step(&call, submission, dialect).await? {
+    let follow = match bid::step(&call, submission, dialect).await? {
         Step::Submit(submission, paid) => {
             let follow = tasks.submit_and_follow(call.caller(), *submission).await;
             payment::conclude(paid, &follow, Follow::is_repeat).await;

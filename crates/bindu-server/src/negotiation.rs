@@ -1,4 +1,5 @@
-//! Tasks that the agent is asked to bid for: `POST /agent/negotiation`.
+//! Tasks that the agent is asked to bid for: `POST /agent/negotiation`, and messages that ask for a
+//! bid.
 
 mod ration;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use bindu_agent::negotiation::{Circumstances, Negotiator, Semantics};
 use bindu_http::Body;
 use bindu_http::server::RemoteAddr;
-use bindu_protocol::{NegotiationRequest, TaskState};
+use bindu_protocol::{NegotiationAnswer, NegotiationRequest, TaskState};
 use bindu_tasks::Tasks;
 use http::{Request, Response, StatusCode};
 use tokio::sync::Mutex;
@@ -130,10 +131,19 @@ impl Shared {
             Ok(asked) => asked,
             Err(error) => return complaint(StatusCode::BAD_REQUEST, &error.to_string()),
         };
+        json(StatusCode::OK, &self.assess(&asked, remote).await)
+    }
+
+    /// Judges a task that somebody at this address asks about.
+    pub(crate) async fn assess(
+        &self,
+        asked: &NegotiationRequest,
+        remote: Option<IpAddr>,
+    ) -> NegotiationAnswer {
         let desk = &self.negotiation;
         let (queue_depth, similarities) =
-            tokio::join!(desk.depth(&self.tasks), desk.similarities(&asked, remote));
+            tokio::join!(desk.depth(&self.tasks), desk.similarities(asked, remote));
         let circumstances = Circumstances { queue_depth, similarities: similarities.as_deref() };
-        json(StatusCode::OK, &desk.negotiation.negotiator.assess(&asked, &circumstances))
+        desk.negotiation.negotiator.assess(asked, &circumstances)
     }
 }

@@ -182,7 +182,9 @@ pub(crate) async fn step(
             None => Step::Submit(submission.into(), None),
         },
         Admission::Declined(metadata) => {
-            let canceled = server.tasks.cancel_with(call.caller(), &task, Some(&metadata)).await;
+            let only = continues.as_ref().map(|record| record.version);
+            let tasks = &server.tasks;
+            let canceled = tasks.cancel_with(call.caller(), &task, Some(&metadata), only).await;
             Step::Show(canceled.map_err(told)?)
         }
         Admission::Invalid(reason) => return Err((Failure::params(&reason), dialect)),

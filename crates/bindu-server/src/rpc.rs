@@ -1,7 +1,9 @@
 //! `POST /`: reading a request, choosing its dialect, calling its method.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bindu_http::server::RemoteAddr;
 use bindu_http::{Body, sse};
 use bindu_protocol::{
     Caller, Dialect, Marks, Request as RpcRequest, RequestId, Response as RpcResponse, TaskId,
@@ -31,6 +33,7 @@ struct Inner {
     params: Bytes,
     marks: Marks,
     last_event_id: Option<u64>,
+    remote: Option<IpAddr>,
     trace: Option<Box<str>>,
     /// The head of the request, if it may have to be paid for.
     headers: Option<HeaderMap>,
@@ -51,6 +54,11 @@ impl Call {
 
     pub(crate) fn caller(&self) -> &Caller {
         &self.0.caller
+    }
+
+    /// From where it comes, if that is known.
+    pub(crate) fn remote(&self) -> Option<IpAddr> {
+        self.0.remote
     }
 
     pub(crate) fn last_event_id(&self) -> Option<u64> {
@@ -202,6 +210,7 @@ impl Shared {
             params: params_of(body, request.params),
             marks,
             last_event_id: sse::parse_last_event_id(&head.headers).ok().flatten(),
+            remote: head.extensions.get::<RemoteAddr>().map(|remote| remote.0.ip()),
             trace: traceparent(&head.headers),
             answer: Mutex::default(),
             id: request.id,

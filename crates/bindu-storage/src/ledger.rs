@@ -289,7 +289,8 @@ impl PaymentState {
         }
     }
 
-    /// Whether the payment is over: nothing changes it any more.
+    /// Whether the payment is over: nobody does anything about it any more. Only a late word that
+    /// the money was taken after all still moves one that failed.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Failed | Self::Delivered | Self::Orphaned)
@@ -315,7 +316,9 @@ impl PaymentState {
                 matches!(to, S::Settling | S::Settled | S::Failed | S::Unknown)
             }
             (S::Settled, to) => matches!(to, S::Settled | S::Delivered | S::Orphaned),
-            (S::Failed | S::Delivered | S::Orphaned, _) => false,
+            // What was taken for failed may turn out to have been taken after all.
+            (S::Failed, to) => matches!(to, S::Settled),
+            (S::Delivered | S::Orphaned, _) => false,
         }
     }
 }

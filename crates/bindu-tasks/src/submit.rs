@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bindu_protocol::{
-    Caller, ContextId, Dialect, JsonObject, Message, Part, PushConfig, PushConfigId, Role, Task,
-    TaskId, TaskState, TaskStatus, Timestamp, payment,
+    BIDDING_KEY, Bidding, Caller, ContextId, Dialect, JsonObject, Message, Part, PushConfig,
+    PushConfigId, Role, Task, TaskId, TaskState, TaskStatus, Timestamp, payment,
 };
 use bindu_storage::{
     Birth, Change, Committed, EventBody, Hold, Once, Record, StorageError, TaskQuery, Version,
@@ -98,7 +98,8 @@ impl Submission {
 #[derive(Clone, Debug)]
 pub struct Wait {
     /// The state in which it waits: [initial](TaskState::is_initial), or one that a
-    /// [`Submitted`](TaskState::Submitted) task may go to.
+    /// [`Submitted`](TaskState::Submitted) task may go to; or
+    /// [`NegotiationBidLost`](TaskState::NegotiationBidLost), for a task that is over as it begins.
     pub state: TaskState,
     /// What the agent says of it.
     pub parts: Vec<Part>,
@@ -265,6 +266,7 @@ impl Tasks {
             }
             None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
             None => {
+                check_beginning(&message)?;
                 self.check_context(caller, message.context_id.as_ref()).await?;
                 Preview::Begins
             }
@@ -334,7 +336,10 @@ impl Tasks {
                 }
                 None if self.0.scheduler.is_full() => return Err(TaskError::Busy),
                 None if !self.0.scheduler.is_up() => return Err(TaskError::Unavailable),
-                None => self.create(caller, &submission, webhook.clone()).await,
+                None => {
+                    check_beginning(&submission.message)?;
+                    self.create(caller, &submission, webhook.clone()).await
+                }
             };
             match stored {
                 Ok(committed) => {
@@ -349,7 +354,8 @@ impl Tasks {
                         before,
                         repeated: false,
                     };
-                    let run = submission.wait.is_none().then_some((committed, submission.trace));
+                    let waits_for_run = committed.record.task.status.state == TaskState::Submitted;
+                    let run = waits_for_run.then_some((committed, submission.trace));
                     return Ok((submitted, run));
                 }
                 Err(StorageError::Conflict(_)) if named => {}
@@ -386,8 +392,13 @@ impl Tasks {
         if state.is_terminal() {
             return Err(TaskError::Over(state));
         }
-        if !state.can_become(TaskState::Submitted) {
-            return Err(TaskError::Working);
+        let bidding = bidding(message)?;
+        match (state, bidding) {
+            (TaskState::NegotiationBidSubmitted, Some(Bidding::Won | Bidding::Lost)) => {}
+            (TaskState::NegotiationBidSubmitted, _) => return Err(undecided()),
+            _ if !state.can_become(TaskState::Submitted) => return Err(TaskError::Working),
+            (_, Some(word)) => return Err(no_bid(word)),
+            (_, None) => {}
         }
         let held: usize = record.task.history.iter().map(|message| weight(message)).sum();
         if held + weight(message) > self.0.config.history_max_bytes {
@@ -417,18 +428,26 @@ impl Tasks {
         if let Some(metadata) = &submission.metadata {
             events.push(EventBody::Metadata(metadata.clone()));
         }
+        if record.task.status.state == TaskState::NegotiationBidSubmitted {
+            if Bidding::of(&submission.message) != Ok(Some(Bidding::Won)) {
+                events.push(EventBody::Status(TaskStatus::new(TaskState::NegotiationBidLost, at)));
+                return self.commit(self.step(record, Hold::Outside, events, at)).await;
+            }
+            events.push(EventBody::Status(TaskStatus::new(TaskState::NegotiationBidWon, at)));
+        }
         events.push(EventBody::Status(TaskStatus::new(TaskState::Submitted, at)));
         if let Some(wait) = &submission.wait {
             events.push(EventBody::Status(waiting(&record.task, wait, at)));
+        }
+        if submission.wait.is_some() {
+            // Nobody hears of `submitted`, which the answer says; of this, webhooks do.
+            return self.commit(self.step(record, Hold::Outside, events, at)).await;
         }
         let mut task = Task::clone(&record.task);
         for event in &events {
             event.apply(&mut task);
         }
-        let outbox = match submission.wait {
-            None => self.outbox_run(Version(record.version.0 + events.len() as u64)),
-            Some(_) => Vec::new(),
-        };
+        let outbox = self.outbox_run(Version(record.version.0 + events.len() as u64));
         self.commit(Change {
             task: Arc::new(task),
             expected: Some(record.version),
@@ -470,16 +489,28 @@ impl Tasks {
             artifacts: Vec::new(),
             metadata: submission.metadata.clone(),
         };
-        let mut outbox = Vec::new();
+        let (mut outbox, mut after) = (Vec::new(), None);
         if let Some(wait) = &submission.wait {
-            debug_assert!(wait.state.is_initial(), "a task does not begin so");
-            EventBody::Status(waiting(&task, wait, at)).apply(&mut task);
+            let status = EventBody::Status(waiting(&task, wait, at));
+            if wait.state == TaskState::NegotiationBidLost {
+                // No state machine has a way past the bid.
+                task.status.state = TaskState::NegotiationBidSubmitted;
+                after = Some(status);
+            } else {
+                debug_assert!(wait.state.is_initial(), "a task does not begin so");
+                status.apply(&mut task);
+            }
         } else {
             outbox = self.outbox_run(Version(1));
         }
-        let task = Arc::new(task);
+        let mut task = Arc::new(task);
+        let mut events = vec![EventBody::Snapshot(Arc::clone(&task))];
+        if let Some(event) = after {
+            event.apply(Arc::make_mut(&mut task));
+            events.push(event);
+        }
         self.commit(Change {
-            task: Arc::clone(&task),
+            task,
             expected: None,
             birth: Some(Birth {
                 owner,
@@ -487,7 +518,7 @@ impl Tasks {
                 webhooks: webhook.into_iter().collect(),
             }),
             hold: Hold::Outside,
-            events: vec![EventBody::Snapshot(task)],
+            events,
             at,
             outbox,
             once,
@@ -523,6 +554,39 @@ fn repeat_of(record: Arc<Record>) -> Submitted {
 
 fn reused() -> TaskError {
     TaskError::Invalid("message.messageId: was used for another message; choose a new one".into())
+}
+
+/// What a message means for a bid.
+fn bidding(message: &Message) -> Result<Option<Bidding>, TaskError> {
+    Bidding::of(message).map_err(|error| TaskError::Invalid(error.to_string()))
+}
+
+/// Whether a task may begin with a message, as far as bids go.
+fn check_beginning(message: &Message) -> Result<(), TaskError> {
+    match bidding(message)? {
+        Some(word @ (Bidding::Won | Bidding::Lost)) => Err(no_bid(word)),
+        Some(Bidding::Asked) | None => Ok(()),
+    }
+}
+
+fn no_bid(word: Bidding) -> TaskError {
+    let key = BIDDING_KEY;
+    TaskError::Invalid(match word {
+        Bidding::Asked => {
+            format!("message.metadata[\"{key}\"]: \"bid\" begins a task; leave the task's id out")
+        }
+        _ => format!(
+            "message.metadata[\"{key}\"]: \"{word}\" is for a task in the state \
+             negotiation-bid-submitted; send \"bid\" to begin one"
+        ),
+    })
+}
+
+fn undecided() -> TaskError {
+    TaskError::Invalid(format!(
+        "message.metadata[\"{BIDDING_KEY}\"]: this task is a bid that waits; send \"won\" to have the \
+         work begin, or \"lost\" to end it"
+    ))
 }
 
 /// Whether a task's history has this message: `Some(true)`, or another of the same id.

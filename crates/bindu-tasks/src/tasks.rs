@@ -246,22 +246,27 @@ impl Tasks {
     ///
     /// [`TaskError::NotFound`]; [`TaskError::NotCancelable`] if the task is over.
     pub async fn cancel(&self, caller: &Caller, id: &TaskId) -> Result<Arc<Record>, TaskError> {
-        self.cancel_with(caller, id, None).await
+        self.cancel_with(caller, id, None, None).await
     }
 
-    /// The same, and writes members of the task's metadata with it, if there are any.
+    /// The same, and writes members of the task's metadata with it, if there are any; but only if
+    /// the task is still at this version, if one is given.
     ///
     /// # Errors
     ///
-    /// As [`cancel`](Self::cancel).
+    /// As [`cancel`](Self::cancel); [`TaskError::Busy`] if the task has moved on.
     pub async fn cancel_with(
         &self,
         caller: &Caller,
         id: &TaskId,
         metadata: Option<&JsonObject>,
+        only: Option<Version>,
     ) -> Result<Arc<Record>, TaskError> {
         for _ in 0..MAX_RACES {
             let record = self.get(caller, id).await?;
+            if only.is_some_and(|version| version != record.version) {
+                return Err(TaskError::Busy);
+            }
             let state = record.task.status.state;
             if !state.can_become(TaskState::Canceled) {
                 return Err(TaskError::NotCancelable(state));

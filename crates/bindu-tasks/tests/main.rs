@@ -1,5 +1,6 @@
 //! The engine through its public door, over the in-memory store and queue.
 
+mod bids;
 mod cancel;
 mod context;
 mod follow;

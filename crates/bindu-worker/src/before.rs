@@ -19,8 +19,9 @@ pub trait BeforeRun: fmt::Debug + Send + Sync + 'static {
     /// Whatever cannot be known now; the job comes again a little later.
     fn before<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<Ready, BoxError>>;
 
-    /// A run of this task has ended, one way or the other: what is stored says how.
-    fn after<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()>;
+    /// A task was run, or stopped, or could not be. `stored` is what this worker stored last, if it
+    /// stored its end: the task itself may be gone by now.
+    fn after<'a>(&'a self, task: &'a TaskId, stored: Option<&'a Record>) -> BoxFuture<'a, ()>;
 
     /// Waits for whatever still goes on beside, as the worker ends. It is dropped when its time is
     /// over.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bindu_agent::{
@@ -11,6 +12,7 @@ use bindu_agent::{
 };
 use bindu_protocol::{Artifact, Content, JsonObject, Part, TaskState, payment};
 use bindu_scheduler::Delivered;
+use bindu_storage::Record;
 use bindu_tasks::{Outcome, Run, TaskError, Tasks};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -31,7 +33,7 @@ const FAILED: &str = "Task execution failed";
 /// How a run ended.
 pub(crate) enum Ended {
     /// Its outcome is stored.
-    Stored,
+    Stored(Arc<Record>),
     /// The task was canceled or taken over; there is nothing to store.
     Lost,
     /// The task waits for another run.
@@ -72,13 +74,26 @@ pub(crate) async fn execute(
         }
         Err(Stopped::Draining) => failure("the agent was shut down before the task was done"),
     };
+    if shared.config.before_run.is_some() {
+        unsay(&mut outcome.metadata);
+        unsay(&mut outcome.remarks);
+    }
     if let Some(marks) = marks {
         mark(&mut outcome, &marks);
     }
     match run.finish(outcome).await {
-        Ok(_) => Ended::Stored,
+        Ok(record) => Ended::Stored(record),
         Err(TaskError::RunLost) => Ended::Lost,
         Err(error) => Ended::Unstored(error),
+    }
+}
+
+/// What was paid, no handler says.
+fn unsay(metadata: &mut Option<JsonObject>) {
+    if let Some(told) = metadata {
+        let mut map = told.to_map();
+        map.retain(|key, _| !key.starts_with(payment::PREFIX));
+        *told = map.into();
     }
 }
 

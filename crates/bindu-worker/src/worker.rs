@@ -9,7 +9,7 @@ use bindu_agent::AnyHandler;
 use bindu_did::key_dir::Identity;
 use bindu_protocol::{JsonObject, TaskId};
 use bindu_scheduler::{Delivered, SchedulerError};
-use bindu_storage::BoxError;
+use bindu_storage::{BoxError, Record};
 use bindu_tasks::{Begun, Run, Tasks};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -220,16 +220,20 @@ impl Shared {
         let told = match self.tasks.begin_with(id, metadata.as_ref()).await {
             // Gone, over, or in other hands: there is nothing to do.
             Ok(Begun::Nothing) => {
-                self.after(id).await;
+                self.after(id, None).await;
                 scheduler.ack(delivered).await
             }
             Ok(Begun::GivenUp(why)) => {
-                self.after(id).await;
+                self.after(id, None).await;
                 scheduler.bury(delivered, why).await
             }
             Ok(Begun::Run(run)) => match self.execute(run, delivered, marks).await {
-                Ended::Stored | Ended::Lost => {
-                    self.after(id).await;
+                Ended::Stored(record) => {
+                    self.after(id, Some(&record)).await;
+                    scheduler.ack(delivered).await
+                }
+                Ended::Lost => {
+                    self.after(id, None).await;
                     scheduler.ack(delivered).await
                 }
                 Ended::GivenBack => scheduler.release(delivered).await,
@@ -277,15 +281,15 @@ impl Shared {
             Ready::Later => Ok(None),
             Ready::Stop(outcome) => {
                 self.tasks.stop(id, &outcome).await?;
-                self.after(id).await;
+                self.after(id, None).await;
                 Ok(None)
             }
         }
     }
 
-    async fn after(&self, id: &TaskId) {
+    async fn after(&self, id: &TaskId, stored: Option<&Record>) {
         if let Some(hook) = &self.config.before_run {
-            hook.after(id).await;
+            hook.after(id, stored).await;
         }
     }
 

@@ -33,7 +33,7 @@ impl BeforeRun for Hook {
         Box::pin(async move { (self.answer)(number) })
     }
 
-    fn after<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()> {
+    fn after<'a>(&'a self, task: &'a TaskId, _: Option<&'a Record>) -> BoxFuture<'a, ()> {
         self.ended.lock().unwrap().push(task.clone());
         Box::pin(async {})
     }
@@ -137,7 +137,7 @@ impl BeforeRun for Stuck {
         Box::pin(std::future::pending())
     }
 
-    fn after<'a>(&'a self, _: &'a TaskId) -> BoxFuture<'a, ()> {
+    fn after<'a>(&'a self, _: &'a TaskId, _: Option<&'a Record>) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use self::call::{Caller, Operation};
 pub use self::error::FacilitatorError;
+use crate::refusal::Detail;
 use crate::{
     EvmAddress, PaymentPayload, PaymentRequirements, SettleResponse, SupportedKinds,
     VerifyResponse, X402_VERSION,
@@ -132,8 +133,12 @@ impl Facilitator {
     ) -> Result<SettleResponse, FacilitatorError> {
         let payer = payer(Operation::Settle, payload)?;
         let body = body(Operation::Settle, payload, requirements)?;
-        let answer: SettleResponse =
+        let mut answer: SettleResponse =
             self.caller.send(Operation::Settle, Some(body), self.settle_timeout).await?;
+        // It goes into tasks and headers.
+        for text in [&mut answer.error_reason, &mut answer.error_message].into_iter().flatten() {
+            *text = Detail::new(text).as_str().to_owned();
+        }
         match lie(&answer, &payer, requirements) {
             Some(what) => Err(FacilitatorError::Contradiction {
                 doing: Operation::Settle.as_str(),

@@ -11,10 +11,16 @@ use std::time::{Duration, SystemTime};
 use bindu_protocol::Timestamp;
 use bindu_storage::{Ledger, Payment, ReplayGuard};
 
+use tokio::sync::Semaphore;
+
 pub use self::claim::Rejection;
 pub use self::reconcile::Next;
 pub use self::settle::Standing;
 use crate::{Facilitator, PaymentRequirements};
+
+/// How many payments are verified at one time. Who comes beyond that is told to come again: strangers
+/// decide how many there are.
+const VERIFYING: usize = 256;
 
 /// How payments are taken; every member has a default.
 #[derive(Clone, Debug)]
@@ -22,8 +28,8 @@ pub struct Patience {
     /// How long a payment that was found good may stand without the task that it is for. Longer
     /// than a verification takes. Default 30 s.
     pub claim: Duration,
-    /// How long one attempt to settle belongs to whoever makes it. Longer than the facilitator's
-    /// time-out. Default 75 s.
+    /// How long one attempt to settle belongs to whoever makes it. Longer than twice the
+    /// facilitator's time-out, since a no is asked about again. Default 135 s.
     pub attempt: Duration,
     /// How long the work waits for a payment whose outcome is not known. After that the task fails,
     /// and the payment is still looked into. Default 2 minutes.
@@ -31,11 +37,13 @@ pub struct Patience {
     /// For how long it is tried to learn what became of a payment; not beyond the life of its
     /// authorization. After that a person decides. Default 24 hours.
     pub inquiry: Duration,
-    /// The first pause between two attempts; doubles each time. Default 1 s.
+    /// The first pause between two attempts; later ones are half as long as it has been going on.
+    /// Default 1 s.
     pub first_pause: Duration,
     /// The longest pause between two attempts. Default 5 minutes.
     pub longest_pause: Duration,
-    /// When a settled payment is looked at again whose work is not done. Default 1 minute.
+    /// When a settled payment is looked at again whose work is not done; later, once it is as old
+    /// again, and at least each hour. Default 1 minute.
     pub work_check: Duration,
 }
 
@@ -43,7 +51,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             claim: Duration::from_secs(30),
-            attempt: Duration::from_secs(75),
+            attempt: Duration::from_secs(135),
             work: Duration::from_mins(2),
             inquiry: Duration::from_hours(24),
             first_pause: Duration::from_secs(1),
@@ -72,6 +80,8 @@ struct Inner {
     ledger: Arc<dyn Ledger>,
     nonces: Option<Arc<dyn ReplayGuard>>,
     patience: Patience,
+    /// Room for verifications.
+    verifying: Semaphore,
 }
 
 impl ResourceServer {
@@ -83,7 +93,8 @@ impl ResourceServer {
         ledger: Arc<dyn Ledger>,
         patience: Patience,
     ) -> Self {
-        Self(Arc::new(Inner { offers, facilitator, ledger, nonces: None, patience }))
+        let verifying = Semaphore::new(VERIFYING);
+        Self(Arc::new(Inner { offers, facilitator, ledger, nonces: None, patience, verifying }))
     }
 
     /// Remembers nonces in a guard too: for processes that share it, but no ledger.
@@ -96,6 +107,7 @@ impl ResourceServer {
             ledger: Arc::clone(ledger),
             nonces: Some(guard),
             patience: patience.clone(),
+            verifying: Semaphore::new(VERIFYING),
         }))
     }
 

@@ -90,8 +90,13 @@ async fn a_payment_goes_from_hand_to_hand() -> Tested {
     let taken = stall.accept("1", &TaskId::random()).await;
     assert!(matches!(taken, Err(Rejection::Taken(other)) if other.task == task));
 
-    assert!(matches!(stall.server.settle(&task).await?, Standing::Paid(all) if all.len() == 1));
-    assert!(matches!(stall.server.settle(&task).await?, Standing::Paid(_)), "and once only");
+    assert!(
+        matches!(stall.server.settle(&task, &Owner::nobody()).await?, Standing::Paid(all) if all.len() == 1)
+    );
+    assert!(
+        matches!(stall.server.settle(&task, &Owner::nobody()).await?, Standing::Paid(_)),
+        "and once only"
+    );
     assert_eq!(stall.facilitator.chain().len(), 1);
     let settled = stall.now(&payment).await.expect("it stays");
     assert_eq!((settled.state, settled.attempts), (PaymentState::Settled, 1));
@@ -101,7 +106,7 @@ async fn a_payment_goes_from_hand_to_hand() -> Tested {
     let next = stall.server.look_at(settled, Some(TaskState::Completed)).await?;
     assert_eq!(next, Next::Nothing);
     assert_eq!(stall.now(&payment).await.map(|now| now.state), Some(PaymentState::Delivered));
-    let free = stall.server.settle(&TaskId::random()).await?;
+    let free = stall.server.settle(&TaskId::random(), &Owner::nobody()).await?;
     assert!(matches!(free, Standing::Free));
     Ok(())
 }
@@ -171,7 +176,7 @@ async fn a_lost_answer_is_asked_for_again_until_it_is_known() -> Tested {
     stall.facilitator.behave("0x1", Behaviour::SettledThen500);
     let task = TaskId::random();
     let payment = stall.accept("1", &task).await?;
-    assert!(matches!(stall.server.settle(&task).await?, Standing::Pending));
+    assert!(matches!(stall.server.settle(&task, &Owner::nobody()).await?, Standing::Pending));
     let unknown = stall.now(&payment).await.expect("it stays");
     assert_eq!(unknown.state, PaymentState::Unknown);
     // The work was given up meanwhile: it is for nothing.
@@ -195,7 +200,7 @@ async fn a_no_after_a_lost_answer_is_not_believed() -> Tested {
     let task = TaskId::random();
     let payment = stall.accept("1", &task).await?;
     for _ in 0..3 {
-        assert!(matches!(stall.server.settle(&task).await?, Standing::Pending));
+        assert!(matches!(stall.server.settle(&task, &Owner::nobody()).await?, Standing::Pending));
     }
     let unknown = stall.now(&payment).await.expect("it stays");
     assert_eq!((unknown.state, unknown.attempts), (PaymentState::Unknown, 3));
@@ -214,10 +219,10 @@ async fn whoever_was_never_asked_has_taken_nothing() -> Tested {
     let Stall { facilitator, ledger, .. } = stall;
     drop(facilitator);
     // It cannot be reached; the work would have waited, and does not any more.
-    let mut standing = server.settle(&task).await?;
+    let mut standing = server.settle(&task, &Owner::nobody()).await?;
     while matches!(standing, Standing::Pending) {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        standing = server.settle(&task).await?;
+        standing = server.settle(&task, &Owner::nobody()).await?;
     }
     assert!(matches!(standing, Standing::Refused(_)), "{standing:?}");
     let failed = ledger.payment(&payment.key).await?.expect("it stays");
@@ -233,7 +238,7 @@ async fn an_authorization_that_ran_out_is_not_sent() -> Tested {
     let payment = stall.accept("1", &task).await?;
     let stale = Payment { expires: Timestamp::from_unix_micros(0), ..payment };
     stall.ledger.advance(stale).await?;
-    assert!(matches!(stall.server.settle(&task).await?, Standing::Refused(_)));
+    assert!(matches!(stall.server.settle(&task, &Owner::nobody()).await?, Standing::Refused(_)));
     assert_eq!(stall.facilitator.count("POST", "/settle"), 0);
     Ok(())
 }

@@ -8,7 +8,7 @@ mod upkeep;
 use std::sync::Arc;
 
 use bindu_http::client::{Client, Tls};
-use bindu_protocol::{AgentExtension, payment};
+use bindu_protocol::{AgentExtension, Timestamp, method, payment};
 use bindu_server::{Builder, Decided, PaymentGate};
 use bindu_storage::Durability;
 use bindu_tasks::Tasks;
@@ -29,6 +29,9 @@ use crate::settings::{Settings, X402Settings};
 /// How often a payment in a task may be tried before the task fails.
 const TRIES: usize = 3;
 
+/// The methods that begin work.
+const CHARGEABLE: [&str; 2] = [method::MESSAGE_SEND, method::MESSAGE_STREAM];
+
 /// The path that a 402 names for the agent's card.
 const CARD: &str = bindu_protocol::REFERENCE_CARD_PATH;
 
@@ -43,6 +46,15 @@ pub(crate) struct Payments {
 pub(crate) fn problem(config: &AgentConfig, settings: &Settings) -> Option<Problem> {
     if config.execution_cost.is_empty() {
         return None;
+    }
+    let wrong = settings
+        .x402
+        .protected_methods
+        .iter()
+        .find(|method| !CHARGEABLE.contains(&method.as_str()));
+    if let Some(wrong) = wrong {
+        let says = format!("names {wrong:?}; what can cost something is {}", CHARGEABLE.join(", "));
+        return Some(Problem::new("X402__PROTECTED_METHODS", says));
     }
     terms(config, &settings.x402).err()
 }
@@ -76,6 +88,35 @@ fn terms(
     Ok((networks, offers))
 }
 
+/// Says what anybody has for nothing.
+fn warn_of_gaps(settings: &X402Settings, is_paid: bool) {
+    for method in CHARGEABLE {
+        if is_paid && !settings.protected_methods.iter().any(|named| named == method) {
+            tracing::warn!(
+                method,
+                "X402__PROTECTED_METHODS leaves it out: by it anybody has the work for nothing"
+            );
+        }
+    }
+}
+
+/// Whether there are payments that are not over.
+async fn has_open(backends: &Backends) -> bool {
+    let Some(ledger) = &backends.ledger else { return false };
+    // All that is due at any time.
+    let ever = Timestamp::from_unix_micros(i64::MAX / 2);
+    match ledger.due_payments(ever, 1).await {
+        Ok(open) => !open.is_empty(),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the account of payments cannot be read"
+            );
+            false
+        }
+    }
+}
+
 impl Payments {
     /// Makes them, if anything costs something.
     pub(crate) async fn make(
@@ -88,11 +129,17 @@ impl Payments {
             source: error,
         };
         let Ground { config, settings, resolved, identity, url, .. } = ground;
-        if config.execution_cost.is_empty() {
+        let is_paid = !config.execution_cost.is_empty();
+        if !is_paid && !has_open(backends).await {
             return Ok(None);
         }
-        let (networks, offers) =
-            terms(config, &settings.x402).map_err(|problem| ConfigError::Invalid(vec![problem]))?;
+        let (networks, offers) = if is_paid {
+            terms(config, &settings.x402).map_err(|problem| ConfigError::Invalid(vec![problem]))?
+        } else {
+            // Nothing costs anything any more, but there is money that somebody has to look after.
+            (Networks::default(), Vec::new())
+        };
+        warn_of_gaps(&settings.x402, is_paid);
         let mut facilitator = Config::new(settings.x402.facilitator_url.parse().map_err(
             |error: url::ParseError| {
                 let key = "X402__FACILITATOR_URL";
@@ -123,7 +170,8 @@ impl Payments {
         let margin = std::time::Duration::from_secs(15);
         let patience = Patience {
             claim: settings.x402.verify_timeout + margin,
-            attempt: settings.x402.settle_timeout + margin,
+            // A no is asked about twice.
+            attempt: settings.x402.settle_timeout * 2 + margin,
             work: settings.x402.work_patience,
             // Until then a worker that is gone still has its task.
             work_check: settings.worker.lease,
@@ -165,6 +213,9 @@ impl Payments {
 
     /// Has the server ask for them.
     pub(crate) fn guard(&self, builder: Builder<Decided>) -> Builder<Decided> {
+        if self.server.offers().is_empty() {
+            return builder;
+        }
         builder.payments(Some(Arc::clone(&self.gate) as Arc<dyn PaymentGate>))
     }
 
@@ -176,6 +227,6 @@ impl Payments {
 
     /// Looks after them until it is dropped.
     pub(crate) async fn upkeep(self, tasks: Tasks) {
-        upkeep::upkeep(&self.server, &tasks).await;
+        upkeep::upkeep(&self.server, &self.gate, &tasks).await;
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "hydra")]
 mod attacks;
+mod bids;
 mod caller;
 mod drain;
 #[cfg(all(

@@ -65,7 +65,9 @@ where
             headers.append(VARY, HeaderValue::from_static("Origin"));
             if is_allowed {
                 allow(headers, origin);
-                let exposed = HeaderValue::from_static("X-A2A-Extensions, Retry-After, ETag");
+                let exposed = HeaderValue::from_static(
+                    "X-A2A-Extensions, Retry-After, ETag, Payment-Required, Payment-Response",
+                );
                 headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
             }
             Ok(response)

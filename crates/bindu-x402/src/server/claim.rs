@@ -133,6 +133,7 @@ impl ResourceServer {
     }
 
     async fn verify(&self, checked: &Checked) -> Result<(), Refusal> {
+        let Ok(_room) = self.0.verifying.try_acquire() else { return Err(Refusal::NotVerified) };
         let verified = self.0.facilitator.verify(checked.payload(), checked.requirements()).await;
         match verified {
             Ok(answer) if answer.is_valid => Ok(()),

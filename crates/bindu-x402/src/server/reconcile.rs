@@ -1,9 +1,14 @@
 //! What was left behind is seen to.
 
+use std::time::{Duration, SystemTime};
+
 use bindu_protocol::{TaskState, Timestamp};
 use bindu_storage::{Payment, PaymentState, StorageError};
 
 use super::{ResourceServer, after, stepped};
+
+/// How long a payment is left alone at most whose work is not done.
+const LONGEST_CHECK: Duration = Duration::from_hours(1);
 
 /// What is to be done about the task of a payment.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +110,10 @@ impl ResourceServer {
     /// Looks at it again later.
     async fn put_off(&self, payment: Payment) -> Result<(), StorageError> {
         let now = Timestamp::now();
-        let due = Some(after(now, self.0.patience.work_check));
+        let age = SystemTime::from(now).duration_since(payment.created.into());
+        let first = self.0.patience.work_check;
+        let wait = age.unwrap_or_default().clamp(first, first.max(LONGEST_CHECK));
+        let due = Some(after(now, wait));
         match self.0.ledger.advance(stepped(payment, now, due)).await {
             Ok(_) | Err(StorageError::PaymentConflict(_)) => Ok(()),
             Err(error) => Err(error),

@@ -1,8 +1,8 @@
 //! The money moves.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use bindu_protocol::{Json, TaskId, Timestamp};
+use bindu_protocol::{Json, Owner, TaskId, Timestamp};
 use bindu_storage::{Payment, PaymentState, StorageError};
 
 use super::{ResourceServer, after, stepped};
@@ -11,6 +11,10 @@ use crate::{FacilitatorError, PaymentPayload, PaymentRequirements, SettleRespons
 /// How often it is tried to write down that money has moved, and the pause between.
 const WRITES: u32 = 60;
 const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+
+/// How often it is at least tried to learn what became of a payment before the work is given up,
+/// even if the work has waited for its turn that long.
+const ATTEMPTS: u32 = 3;
 
 /// What is said of a payment of which nobody knows whether its money moved.
 pub(super) const UNKNOWN: &str = "settlement outcome unknown";
@@ -35,8 +39,8 @@ pub enum Standing {
 }
 
 impl ResourceServer {
-    /// Has the money moved that pays for a task, unless that was done before. Of several who ask at
-    /// once, one does.
+    /// Has the money moved that pays for a task of this owner, unless that was done before. Of
+    /// several who ask at once, one does.
     ///
     /// May be dropped at any time: what was begun then is found by [`look_at`](Self::look_at), or by
     /// whoever asks next once the attempt's time is over.
@@ -44,10 +48,17 @@ impl ResourceServer {
     /// # Errors
     ///
     /// [`StorageError::Backend`] if the ledger cannot be read or written.
-    pub async fn settle(&self, task: &TaskId) -> Result<Standing, StorageError> {
+    pub async fn settle(&self, task: &TaskId, owner: &Owner) -> Result<Standing, StorageError> {
         let mut payments = self.0.ledger.payments_of(task).await?;
-        // One that is over was for an earlier task of this id, or for an earlier try.
-        payments.sort_by_key(|payment| !payment.state.is_final());
+        // Those of somebody else were for another task of this id.
+        payments.retain(|payment| payment.owner == *owner);
+        // One that is settled pays; one that is over was for an earlier task of this id, or an
+        // earlier try.
+        payments.sort_by_key(|payment| match payment.state {
+            PaymentState::Settled => 2,
+            state if state.is_final() => 0,
+            _ => 1,
+        });
         let Some(last) = payments.pop() else { return Ok(Standing::Free) };
         let last = self.attempt(last).await?;
         let state = last.state;
@@ -68,6 +79,7 @@ impl ResourceServer {
 
     fn has_waited(&self, payment: &Payment) -> bool {
         payment.state == PaymentState::Unknown
+            && payment.attempts >= ATTEMPTS
             && after(payment.created, self.0.patience.work) <= Timestamp::now()
     }
 
@@ -143,9 +155,14 @@ impl ResourceServer {
             // By somebody else: nobody has tried before us.
             return Ok(Outcome::Failed(first));
         }
+        if first.may_be_under_way() {
+            return Ok(Outcome::Unknown(UNKNOWN));
+        }
         Ok(match self.0.facilitator.settle(payload, requirements).await {
             Ok(second) if second.success => Outcome::Settled(second),
-            Ok(second) if second.says_already_used() => Outcome::Unknown(UNKNOWN),
+            Ok(second) if second.says_already_used() || second.may_be_under_way() => {
+                Outcome::Unknown(UNKNOWN)
+            }
             Err(error) if error.may_have_moved() => Outcome::Unknown(UNKNOWN),
             _ => Outcome::Failed(first),
         })
@@ -190,9 +207,12 @@ impl ResourceServer {
                 Err(StorageError::PaymentConflict(_)) => {
                     // Our time was over, and somebody else went on.
                     let Some(now) = self.0.ledger.payment(&key).await? else { return Ok(latest) };
-                    let is_settled = matches!(outcome, Outcome::Settled(_));
-                    if !is_settled || !now.state.can_become(PaymentState::Settled) {
+                    let Outcome::Settled(receipt) = &outcome else { return Ok(now) };
+                    if !now.state.can_become(PaymentState::Settled) {
                         return Ok(now);
+                    }
+                    if now.state == PaymentState::Failed {
+                        tracing::error!(payment = %key, transaction = receipt.transaction, "settled, although it was taken for failed");
                     }
                     latest = now;
                 }
@@ -239,8 +259,11 @@ impl ResourceServer {
                 stepped(unknown, now, due)
             }
             Outcome::NotSent => {
-                let due = Some(after(now, self.pause(payment.attempts)));
                 let attempts = payment.attempts.saturating_sub(1);
+                let due = match attempts {
+                    0 => Some(after(now, self.pause(&payment, now))),
+                    _ => self.next_attempt(&payment, now),
+                };
                 // If an earlier attempt got through, this one says nothing about it.
                 let state =
                     if attempts == 0 { PaymentState::Settling } else { PaymentState::Unknown };
@@ -252,14 +275,16 @@ impl ResourceServer {
 
     /// When it is tried again to learn what became of a payment; `None` if a person must.
     fn next_attempt(&self, payment: &Payment, now: Timestamp) -> Option<Timestamp> {
-        let next = after(now, self.pause(payment.attempts));
+        let next = after(now, self.pause(payment, now));
         let end = after(payment.created, self.0.patience.inquiry).min(payment.expires);
         (next <= end).then_some(next)
     }
 
-    fn pause(&self, attempts: u32) -> Duration {
-        let doubled = self.0.patience.first_pause.saturating_mul(1 << attempts.min(20));
-        doubled.min(self.0.patience.longest_pause)
+    /// Half as long as it has been going on, so that each pause is longer than the one before.
+    fn pause(&self, payment: &Payment, now: Timestamp) -> Duration {
+        let age = SystemTime::from(now).duration_since(payment.created.into());
+        let half = age.unwrap_or_default() / 2;
+        half.clamp(self.0.patience.first_pause, self.0.patience.longest_pause)
     }
 }
 
@@ -280,6 +305,7 @@ enum Outcome {
 /// What an error says of the money.
 fn of(error: &FacilitatorError, attempt: &Payment, offer: &PaymentRequirements) -> Outcome {
     match error {
+        FacilitatorError::Refused { status: 409, .. } => Outcome::Unknown(UNKNOWN),
         FacilitatorError::Refused { .. } if !error.is_passing() && attempt.attempts <= 1 => {
             Outcome::Failed(SettleResponse::failed("settlement refused", &*offer.network))
         }

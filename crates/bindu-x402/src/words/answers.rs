@@ -79,6 +79,28 @@ impl SettleResponse {
         }
     }
 
+    /// Whether it failed for a reason that does not say that the money will not move yet: what was
+    /// sent to the chain may still be confirmed.
+    ///
+    /// ```
+    /// # use bindu_x402::SettleResponse;
+    /// let said = |reason| SettleResponse::failed(reason, "eip155:8453").may_be_under_way();
+    /// assert!(said("unexpected_settle_error"));
+    /// assert!(said("confirmation timed out"));
+    /// assert!(!said("transfer reverted"));
+    /// ```
+    #[must_use]
+    pub fn may_be_under_way(&self) -> bool {
+        let texts = [&self.error_reason, &self.error_message];
+        let open =
+            ["unexpected", "timeout", "timed out", "timed_out", "pending", "confirm", "unknown"];
+        !self.success
+            && texts.into_iter().flatten().any(|text| {
+                let text = text.to_ascii_lowercase();
+                open.iter().any(|word| text.contains(word))
+            })
+    }
+
     /// Whether it failed because the authorization had been used before, by these words. If we
     /// have tried before, that may have been us: then the money did move.
     ///

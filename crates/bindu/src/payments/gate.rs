@@ -1,6 +1,8 @@
 //! What a message costs, and whether it was paid for.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bindu_http::Body;
 use bindu_protocol::{
@@ -25,6 +27,12 @@ use crate::settings::X402Settings;
 /// How callers activate extensions.
 const ACTIVATION: [&str; 2] = ["x-a2a-extensions", "a2a-extensions"];
 
+/// The longest receipt that is sent as a header, in bytes: more is not read by everybody.
+const LONGEST_HEADER: usize = 4096;
+
+/// How long a message may be that nobody has paid for, in bytes. A longer one is paid for by header.
+const UNPAID_BYTES: usize = 64 * 1024;
+
 /// What begins the names of data of a flow that is not offered.
 const MANDATE: &str = "ap2.mandates.";
 
@@ -37,9 +45,14 @@ pub(super) struct Gate {
     agent: AgentInfo,
     resource: Resource,
     methods: Vec<String>,
+    /// How many tasks may wait to be paid for.
+    max_unpaid: u64,
     /// The prices, for people.
     prices: String,
     sessions: Sessions,
+    /// The tasks that wait to be paid for, oldest first, and since when.
+    unpaid: Mutex<VecDeque<(Instant, TaskId)>>,
+    unpaid_life: Duration,
 }
 
 /// What is said of a payment that came as a header, or inside a message.
@@ -63,7 +76,20 @@ impl Gate {
         let prices = server.offers().iter().map(|offer| price(offer, &networks));
         let prices = prices.collect::<Vec<_>>().join(" or ");
         let sessions = Sessions::new(&agent.name, &resource, settings.max_sessions);
-        Self { server, networks, storage, agent, resource, methods, prices, sessions }
+        let max_unpaid = settings.max_unpaid_tasks;
+        Self {
+            server,
+            networks,
+            storage,
+            agent,
+            resource,
+            methods,
+            max_unpaid,
+            prices,
+            sessions,
+            unpaid: Mutex::default(),
+            unpaid_life: settings.unpaid_life,
+        }
     }
 
     async fn admission(&self, with: Asked<'_>) -> Admission {
@@ -97,8 +123,41 @@ impl Gate {
                  the metadata of a message to the task"
                     .to_owned(),
             ),
-            Paying::Nothing => self.required(None, task.and_then(|task| task.metadata.as_ref())),
+            Paying::Nothing if !self.may_wait(&with).await => self.refused(&Refusal::Missing),
+            Paying::Nothing => {
+                self.remember(with.task);
+                self.required(None, task.and_then(|task| task.metadata.as_ref()))
+            }
         }
+    }
+
+    /// Whether a task may be kept for somebody who has not paid yet: a small one, and not too many.
+    async fn may_wait(&self, with: &Asked<'_>) -> bool {
+        let size: usize = with.message.parts.iter().map(part_size).sum();
+        let notes = with.message.metadata.as_ref().map_or(0, |notes| notes.as_str().len());
+        if size + notes > UNPAID_BYTES {
+            return false;
+        }
+        let counted = self.storage.count().await.unwrap_or_default();
+        let waiting = counted.iter().find(|(state, _)| *state == TaskState::PaymentRequired);
+        waiting.is_none_or(|(_, count)| *count < self.max_unpaid)
+    }
+
+    /// Notes a task that waits to be paid for. One that is forgotten for want of room waits on.
+    fn remember(&self, task: &TaskId) {
+        let mut unpaid = self.unpaid.lock().unwrap_or_else(PoisonError::into_inner);
+        if unpaid.len() >= usize::try_from(self.max_unpaid).unwrap_or(usize::MAX) {
+            unpaid.pop_front();
+        }
+        unpaid.push_back((Instant::now(), task.clone()));
+    }
+
+    /// The tasks that have waited long enough; they are not named again.
+    pub(super) fn overdue(&self) -> Vec<TaskId> {
+        let mut unpaid = self.unpaid.lock().unwrap_or_else(PoisonError::into_inner);
+        let over =
+            unpaid.iter().take_while(|(since, _)| since.elapsed() >= self.unpaid_life).count();
+        unpaid.drain(..over).map(|(_, task)| task).collect()
     }
 
     async fn by_header(
@@ -150,7 +209,13 @@ impl Gate {
 
     /// The task that a payment has paid for, if this is the very message that it was sent with.
     async fn repeated(&self, with: &Asked<'_>, task: &TaskId) -> Option<TaskId> {
-        let record: Arc<Record> = self.storage.load(task).await.ok().flatten()?;
+        let record: Arc<Record> = match self.storage.load(task).await {
+            Ok(record) => record?,
+            Err(error) => {
+                tracing::warn!(%task, error = &error as &dyn std::error::Error, "a task cannot be read");
+                return None;
+            }
+        };
         let is_same = record.task.history.iter().any(|message| {
             message.role == Role::User
                 && message.id == with.message.id
@@ -205,9 +270,8 @@ impl PaymentGate for Gate {
     fn dress(&self, task: &Task, headers: &mut HeaderMap) {
         let receipts = task.metadata.as_ref().and_then(|told| told.get(payment::RECEIPTS));
         let receipt = receipts.as_ref().and_then(|all| all.as_array()?.last());
-        if let Some(receipt) = receipt
-            && let Ok(value) = HeaderValue::try_from(header::encode(receipt))
-        {
+        let value = receipt.map(header::encode).filter(|value| value.len() <= LONGEST_HEADER);
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             headers.insert(HeaderName::from_static(header::PAYMENT_RESPONSE), value);
         }
     }
@@ -282,6 +346,18 @@ impl Deposit for Accepted {
                 tracing::warn!(payment = %self.payment.key, error, "a payment is not given back yet");
             }
         })
+    }
+}
+
+/// About how many bytes a part takes.
+fn part_size(part: &Part) -> usize {
+    match &part.content {
+        Content::Text(text) => text.len(),
+        Content::File { file, text } => {
+            file.bytes.as_ref().map_or(0, String::len) + text.as_ref().map_or(0, String::len)
+        }
+        Content::Data { data, .. } => data.as_str().len(),
+        _ => 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bindu_protocol::{JsonObject, Part, Role, Task, TaskId, TaskState, payment};
+use bindu_protocol::{JsonObject, Owner, Part, Role, Task, TaskId, TaskState, payment};
 use bindu_storage::{BoxError, BoxFuture, Payment, PaymentState, Record};
 use bindu_tasks::{Outcome, Tasks};
 use bindu_worker::{BeforeRun, Ready};
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::TRIES;
-use super::upkeep::look_at;
+use super::upkeep::{look_at, state_of};
 
 /// What is said of a task whose money was not taken.
 const NOT_SETTLED: &str = "Payment settlement failed; task not executed.";
@@ -21,7 +21,7 @@ const NOT_SETTLED: &str = "Payment settlement failed; task not executed.";
 /// task comes again: a slow facilitator does not keep others from their work.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How many payments may be settled beside. With more, the worker's places wait.
+/// How many payments may be settled at one time.
 const BESIDE: usize = 64;
 
 /// What the worker asks.
@@ -40,10 +40,11 @@ impl Hook {
     }
 
     /// Has the money moved; `None` if that takes its time.
-    async fn settle(&self, id: &TaskId) -> Result<Option<Standing>, BoxError> {
-        let permit = Arc::clone(&self.room).acquire_owned().await?;
-        let (server, task) = (self.server.clone(), id.clone());
-        let mut settling = self.settling.spawn(async move { server.settle(&task).await });
+    async fn settle(&self, id: &TaskId, owner: &Owner) -> Result<Option<Standing>, BoxError> {
+        // A task that finds no room comes again with the next look for tasks that wait.
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else { return Ok(None) };
+        let (server, task, owner) = (self.server.clone(), id.clone(), owner.clone());
+        let mut settling = self.settling.spawn(async move { server.settle(&task, &owner).await });
         if let Ok(settled) = tokio::time::timeout(AT_ONCE, &mut settling).await {
             return Ok(Some(settled??));
         }
@@ -62,12 +63,14 @@ impl Hook {
     async fn ready(&self, record: &Record) -> Result<Ready, BoxError> {
         let task = &record.task;
         let before = task.metadata.as_ref();
-        if task.status.state != TaskState::Submitted {
-            // Taken up again after its worker was lost, or over: there is nothing to be paid.
+        if task.status.state != TaskState::Submitted || is_paid(task) {
+            // Paid for before, taken up again after its worker was lost, or over.
             let marks = before.filter(|_| is_paid(task) && is_in_task(task)).map(remarks::marks);
             return Ok(Ready::Run { metadata: None, marks });
         }
-        let Some(standing) = self.settle(&task.id).await? else { return Ok(Ready::Later) };
+        let Some(standing) = self.settle(&task.id, &record.owner).await? else {
+            return Ok(Ready::Later);
+        };
         Ok(match standing {
             // Its payment was given back: whoever stored the task took longer than a payment waits.
             Standing::Free if is_priced(task) => Ready::Stop(Box::new(refused(task, &[]))),
@@ -75,7 +78,7 @@ impl Hook {
             Standing::Paid(payments) => {
                 let told = remarks::completed(before, &payments);
                 let marks = is_in_task(task).then(|| remarks::marks(&told));
-                Ready::Run { metadata: (!is_paid(task)).then_some(told), marks }
+                Ready::Run { metadata: Some(told), marks }
             }
             Standing::Refused(payments) | Standing::GivenUp(payments) => {
                 Ready::Stop(Box::new(refused(task, &payments)))
@@ -85,10 +88,15 @@ impl Hook {
     }
 
     /// Closes the payments of a task whose run has ended.
-    async fn close(&self, id: &TaskId) -> Result<(), BoxError> {
+    async fn close(&self, id: &TaskId, stored: Option<&Record>) -> Result<(), BoxError> {
         for payment in self.server.ledger().payments_of(id).await? {
             if payment.state == PaymentState::Settled {
-                look_at(&self.server, &self.tasks, payment).await?;
+                // What was stored counts, even if the caller has cleared it away since.
+                let state = match stored {
+                    Some(record) => Some(record.task.status.state),
+                    None => state_of(&self.tasks, id).await?,
+                };
+                look_at(&self.server, &self.tasks, payment, state).await?;
             }
         }
         Ok(())
@@ -100,9 +108,9 @@ impl BeforeRun for Hook {
         Box::pin(self.ready(record))
     }
 
-    fn after<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()> {
+    fn after<'a>(&'a self, task: &'a TaskId, stored: Option<&'a Record>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let Err(error) = self.close(task).await {
+            if let Err(error) = self.close(task, stored).await {
                 // Whoever looks after what was left behind will.
                 tracing::warn!(%task, error = &*error as &dyn std::error::Error, "a payment is not closed yet");
             }

@@ -2,26 +2,31 @@
 
 use std::time::Duration;
 
-use bindu_protocol::{JsonObject, Timestamp, payment};
-use bindu_storage::{BoxError, Payment};
+use bindu_protocol::{JsonObject, TaskId, TaskState, Timestamp, payment};
+use bindu_storage::{BoxError, Payment, PaymentState};
 use bindu_tasks::Tasks;
 use bindu_x402::{Next, ResourceServer, remarks};
-use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use super::gate::Gate;
 
 /// How often it is looked for payments that somebody has to look at.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// How many are looked at in one go, and how many at one time: a facilitator takes its time.
-const PAGE: usize = 200;
-const AT_ONCE: usize = 16;
+/// How many are looked at in one go, and about how many the facilitator is asked at one time.
+const PAGE: usize = 1_000;
+const AT_ONCE: usize = 32;
+
+/// How often it is looked for tasks that nobody pays for.
+const UNPAID_EVERY: Duration = Duration::from_secs(5);
 
 /// The longest pause between two tries to learn what the facilitator supports.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Looks after payments until it is dropped.
-pub(super) async fn upkeep(server: &ResourceServer, tasks: &Tasks) {
-    futures_util::join!(introduce(server), reconcile(server, tasks));
+pub(super) async fn upkeep(server: &ResourceServer, gate: &Gate, tasks: &Tasks) {
+    futures_util::join!(introduce(server), reconcile(server, tasks), tidy(gate, tasks));
 }
 
 /// Learns whether the facilitator takes what is asked for. It may be away: then it is asked again,
@@ -51,18 +56,46 @@ async fn introduce(server: &ResourceServer) {
     }
 }
 
-async fn reconcile(server: &ResourceServer, tasks: &Tasks) {
+/// Cancels tasks that nobody pays for.
+async fn tidy(gate: &Gate, tasks: &Tasks) {
     loop {
+        sleep(UNPAID_EVERY).await;
+        for id in gate.overdue() {
+            if let Err(error) = cancel_unpaid(tasks, &id).await {
+                tracing::warn!(task = %id, error = &*error as &dyn std::error::Error, "a task that nobody pays for stays");
+            }
+        }
+    }
+}
+
+async fn cancel_unpaid(tasks: &Tasks, id: &TaskId) -> Result<(), BoxError> {
+    let Some(record) = tasks.storage().load(id).await? else { return Ok(()) };
+    if record.task.status.state == TaskState::PaymentRequired {
+        let (caller, only) = (Tasks::caller_of(&record), Some(record.version));
+        tasks.cancel_with(&caller, id, None, only).await?;
+    }
+    Ok(())
+}
+
+async fn reconcile(server: &ResourceServer, tasks: &Tasks) {
+    // Those about which the facilitator is asked take their time; the others do not wait for them.
+    let mut asking = JoinSet::new();
+    loop {
+        while asking.try_join_next().is_some() {}
         match server.ledger().due_payments(Timestamp::now(), PAGE).await {
             Ok(due) => {
-                futures_util::stream::iter(due)
-                    .for_each_concurrent(AT_ONCE, |payment| async move {
-                        let key = payment.key.clone();
-                        if let Err(error) = look_at(server, tasks, payment).await {
-                            tracing::warn!(payment = %key, error = &*error as &dyn std::error::Error, "a payment cannot be looked at");
-                        }
-                    })
-                    .await;
+                for payment in due {
+                    let asks =
+                        matches!(payment.state, PaymentState::Settling | PaymentState::Unknown);
+                    let (server, tasks) = (server.clone(), tasks.clone());
+                    let looking = async move { see_to(&server, &tasks, payment).await };
+                    if !asks {
+                        looking.await;
+                    } else if asking.len() < AT_ONCE {
+                        // It is ours as soon as the ledger says so: no second one is begun.
+                        asking.spawn(looking);
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(
@@ -76,15 +109,30 @@ async fn reconcile(server: &ResourceServer, tasks: &Tasks) {
     }
 }
 
+async fn see_to(server: &ResourceServer, tasks: &Tasks, payment: Payment) {
+    let key = payment.key.clone();
+    let seen = match state_of(tasks, &payment.task).await {
+        Ok(state) => look_at(server, tasks, payment, state).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = seen {
+        tracing::warn!(payment = %key, error = &*error as &dyn std::error::Error, "a payment cannot be looked at");
+    }
+}
+
+/// In which state a task is, if it is there.
+pub(super) async fn state_of(tasks: &Tasks, id: &TaskId) -> Result<Option<TaskState>, BoxError> {
+    Ok(tasks.storage().load(id).await?.map(|record| record.task.status.state))
+}
+
 /// Looks at one payment, and has its task say and do what follows from it.
 pub(super) async fn look_at(
     server: &ResourceServer,
     tasks: &Tasks,
     payment: Payment,
+    state: Option<TaskState>,
 ) -> Result<(), BoxError> {
     let id = payment.task.clone();
-    let record = tasks.storage().load(&id).await?;
-    let state = record.map(|record| record.task.status.state);
     match server.look_at(payment, state).await? {
         Next::Nothing => {}
         Next::Queue => tasks.requeue(&id).await?,

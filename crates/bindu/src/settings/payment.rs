@@ -26,6 +26,10 @@ section! {
         /// How long a task waits for a payment whose outcome got lost. After that it fails; what
         /// became of the money is still found out.
         pub work_patience: Duration = ["X402__WORK_PATIENCE"] default "2m" nonzero;
+        /// Tasks that may wait to be paid for; beyond that, only who pays at once is served.
+        pub max_unpaid_tasks: u64 = ["X402__MAX_UNPAID_TASKS"] default "1000" nonzero;
+        /// How long a task waits to be paid for before it is canceled.
+        pub unpaid_life: Duration = ["X402__UNPAID_LIFE"] default "1h" nonzero;
         /// Payment sessions of browsers that may be open at one time.
         pub max_sessions: usize = ["X402__MAX_SESSIONS"] default "1000" nonzero;
     }

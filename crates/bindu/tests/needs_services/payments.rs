@@ -288,7 +288,7 @@ fn abandoned(payload: &Value) -> Result<Payment> {
         version: 0,
         state: PaymentState::Required,
         task: TaskId::random(),
-        owner: Owner::Anonymous,
+        owner: Owner::nobody(),
         requirements: Json::new(offer)?,
         payload: Json::new(payload)?,
         receipt: None,

@@ -221,3 +221,56 @@ async fn a_paid_task_that_pauses_keeps_its_receipt() -> Result {
     shop.until_payment("delivered").await?;
     shop.assert_balanced().await
 }
+
+#[tokio::test]
+async fn the_same_mistake_counts_each_time() -> Result {
+    let shop = Shop::open().await?;
+    let asked = say(&shop, &message("hello")).await?;
+    let id = json!({ "id": asked.body["result"]["id"] });
+    for (nonces, state) in
+        [("bad0", "input-required"), ("bad0", "input-required"), ("bad0", "failed")]
+    {
+        let tried = say(&shop, &paying(&id, payload(&nonce(nonces)))).await?;
+        assert_eq!(tried.body["result"]["status"]["state"], state, "{}", tried.body);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_kept_for_strangers_is_little_and_not_for_long() -> Result {
+    let vars = [("X402__MAX_UNPAID_TASKS", "2"), ("X402__UNPAID_LIFE", "1s")];
+    let shop = Shop::open_with(&vars).await?;
+    let first = say(&shop, &message("one")).await?;
+    let second = say(&shop, &message("two")).await?;
+    let third = say(&shop, &message("three")).await?;
+    assert_eq!(second.status, StatusCode::OK);
+    assert_eq!(third.status, StatusCode::PAYMENT_REQUIRED);
+    let id = &first.body["result"]["id"];
+    shop.until(id, is(TaskState::Canceled)).await?;
+    let large = message(&"x".repeat(70_000));
+    assert_eq!(say(&shop, &large).await?.status, StatusCode::PAYMENT_REQUIRED);
+    Ok(())
+}
+
+#[tokio::test]
+async fn offers_of_the_payers_own_making_are_none() -> Result {
+    let shop = Shop::open().await?;
+    // The key is written with an escape, so that it reads like another one.
+    let mut own = message("hello").to_string();
+    let required = json!({ "x402Version": 2, "accepts": [{
+        "scheme": "exact", "network": "eip155:84532",
+        "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "amount": "1",
+        "payTo": super::shop::PAYER, "maxTimeoutSeconds": 60,
+        "extra": { "name": "USDC", "version": "2" },
+    }] });
+    let metadata = format!(r#""metadata":{{"x402\u002epayment.required":{required}}},"parts""#);
+    own = own.replacen(r#""parts""#, &metadata, 1);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"message/send","params":{own}}}"#);
+    let header = super::shop::payment(&nonce("fa11"));
+    let bounced =
+        shop.post_text(body, &[("X-PAYMENT", &header), ("X-A2A-Extensions", V0_2)]).await?;
+    let task = &bounced.body["result"];
+    assert_eq!(task["status"]["state"], "failed", "{}", bounced.body);
+    assert!(!task.to_string().contains("payment.required"), "{task}");
+    Ok(())
+}

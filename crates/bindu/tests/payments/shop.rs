@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use bindu::config::ExecutionCost;
+use bindu::config::{ExecutionCost, SkillSource};
 use bindu::{Reply, Running, Settings, Turn};
 use bindu_http::client::{self, Client};
 use bindu_http::sse::SseStream;
@@ -69,6 +69,8 @@ impl Shop {
             work(turn)
         };
         let mut config = config("paid");
+        let skill = json!({ "name": "pdf reading", "description": "Reads.", "tags": ["pdf"] });
+        config.skills = vec![SkillSource::Inline(serde_json::from_value(skill)?)];
         config.execution_cost = vec![ExecutionCost {
             amount: "0.01".into(),
             token: Some("USDC".into()),
@@ -90,11 +92,16 @@ impl Shop {
     }
 
     pub(crate) async fn post(&self, body: &Value, headers: &[(&str, &str)]) -> Result<Answer> {
+        self.post_text(body.to_string(), headers).await
+    }
+
+    /// Posts a body as it is.
+    pub(crate) async fn post_text(&self, body: String, headers: &[(&str, &str)]) -> Result<Answer> {
         let mut request = Request::post(format!("{}/", self.agent.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.http.send(request.body(Bytes::from(body.to_string()))?).await?;
+        let answer = self.http.send(request.body(Bytes::from(body))?).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         Ok(Answer { status, headers, body: serde_json::from_slice(answer.body())? })
     }

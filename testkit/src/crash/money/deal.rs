@@ -34,7 +34,7 @@ const fn kind(prefix: &'static str, weight: u32) -> Kind {
 
 /// The facilitator refuses what it has done before, instead of saying that it did it.
 const fn hides(prefix: &'static str) -> Kind {
-    Kind { hides: true, ..kind(prefix, 3) }
+    Kind { hides: true, ..kind(prefix, 6) }
 }
 
 const fn unmoved(prefix: &'static str) -> Kind {

@@ -13,9 +13,12 @@ use crate::bench::Connection;
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// When payers begin, how long they wait before they try again, and when they give up. Longer than
-/// whatever is claimed for somebody who died stays claimed.
-const BEGIN: std::ops::Range<u64> = 0..10_000;
+/// Payers begin in so many crowds, one every half a second or so.
+const CROWDS: u64 = 20;
+const CROWD: u64 = 500;
+
+/// How long payers wait before they try again, and when they give up: later than what is claimed
+/// for somebody who died is given back.
 const PAUSE: std::ops::Range<u64> = 100..600;
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -109,7 +112,8 @@ pub(super) async fn call(
 
 /// Pays what a deal says; all of its copies at once.
 pub(super) async fn pay(round: &Round<'_>, deal: &Deal, mut chance: fastrand::Rng) -> Vec<Paid> {
-    tokio::time::sleep(Duration::from_millis(chance.u64(BEGIN))).await;
+    let begin = CROWD * chance.u64(..CROWDS) + chance.u64(..CROWD / 10);
+    tokio::time::sleep(Duration::from_millis(begin)).await;
     let addresses = round.site.addresses();
     let first = chance.usize(..addresses.len());
     let copies = deal.copies.iter().enumerate().map(|(number, copy)| {

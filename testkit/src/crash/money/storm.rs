@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether a step was made.
 const BEAT: Duration = Duration::from_micros(300);
 
+/// How long a facilitator takes while nothing is wrong with it: so long it is not known what became
+/// of a payment, and so long there is something to be hit.
+const LATENCY: Duration = Duration::from_millis(150);
+
 /// How long a process stands still: longer than anything is claimed for it.
 const STILL: Duration = Duration::from_secs(18);
 
@@ -85,6 +89,7 @@ pub(super) async fn blow(
     mut chance: fastrand::Rng,
 ) -> anyhow::Result<Vec<Blow>> {
     let (kills, faults) = (chance.fork(), chance.fork());
+    round.facilitator.fail(Some(Fault::Slow(LATENCY)));
     let (killed, failed, still) =
         tokio::join!(kill(round, end, kills), fail(round, end, faults), still(round, chance));
     round.facilitator.fail(None);
@@ -114,7 +119,9 @@ async fn kill(
         }
         let Some(step) = turns.pop() else { break };
         wait(round, step).await?;
-        tokio::time::sleep(Duration::from_micros(chance.u64(..4_000))).await;
+        // Soon after, or as long as nobody knows yet what comes of it.
+        let most = if chance.bool() { 4_000 } else { 150_000 };
+        tokio::time::sleep(Duration::from_micros(chance.u64(..most))).await;
         let mut replicas = round.site.replicas().await;
         // The last one stands still for a while; alone, it is killed all the same.
         let number = chance.usize(..replicas.len().saturating_sub(1).max(1));
@@ -170,7 +177,7 @@ async fn fail(
         if blow == Blow::Shut {
             round.door.reopen().await?;
         }
-        round.facilitator.fail(None);
+        round.facilitator.fail(Some(Fault::Slow(LATENCY)));
         blows.push(blow);
     }
     Ok(blows)
