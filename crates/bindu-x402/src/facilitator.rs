@@ -137,7 +137,8 @@ impl Facilitator {
             self.caller.send(Operation::Settle, Some(body), self.settle_timeout).await?;
         // It goes into tasks and headers.
         for text in [&mut answer.error_reason, &mut answer.error_message].into_iter().flatten() {
-            *text = Detail::new(text).as_str().to_owned();
+            let short = Detail::new(text);
+            short.as_str().clone_into(text);
         }
         match lie(&answer, &payer, requirements) {
             Some(what) => Err(FacilitatorError::Contradiction {

@@ -236,8 +236,8 @@ async fn an_authorization_that_ran_out_is_not_sent() -> Tested {
     let stall = Stall::open(Patience::default()).await?;
     let task = TaskId::random();
     let payment = stall.accept("1", &task).await?;
-    let stale = Payment { expires: Timestamp::from_unix_micros(0), ..payment };
-    stall.ledger.advance(stale).await?;
+    let over = Payment { expires: Timestamp::from_unix_micros(0), ..payment };
+    stall.ledger.advance(over).await?;
     assert!(matches!(stall.server.settle(&task, &Owner::nobody()).await?, Standing::Refused(_)));
     assert_eq!(stall.facilitator.count("POST", "/settle"), 0);
     Ok(())

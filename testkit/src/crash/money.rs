@@ -156,12 +156,12 @@ impl Round<'_> {
             *moved.entry(it.nonce).or_insert(0_usize) += 1;
         }
         let early = early.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let seen = Seen { rows: &rows, ends: &ends, runs: &runs, moved: &moved, early: &early };
+        let found = Seen { rows: &rows, ends: &ends, runs: &runs, moved: &moved, early: &early };
         let mut wrong = 0;
         for (deal, paid) in deals.iter().zip(&paid) {
-            let problems = check(deal, paid, &seen);
+            let problems = check(deal, paid, &found);
             wrong += usize::from(!problems.is_empty());
-            told.deal(deal, paid, &seen, &problems);
+            told.deal(deal, paid, &found, &problems);
         }
         told.round(&blows);
         Ok(format!(

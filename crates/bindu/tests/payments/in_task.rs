@@ -13,7 +13,7 @@ async fn say(shop: &Shop, params: &Value) -> Result<Answer> {
 }
 
 /// A message that pays for a task.
-fn paying(task: &Value, payload: Value) -> Value {
+fn paying(task: &Value, payload: &Value) -> Value {
     let mut params = message("here");
     params["message"]["taskId"] = task["id"].clone();
     params["message"]["metadata"] = json!({
@@ -39,7 +39,7 @@ async fn a_task_asks_is_paid_and_is_done() -> Result {
         assert_eq!(required["accepts"][0]["amount"], "10000");
         assert_eq!(shop.worked(), 0);
 
-        let done = say(&shop, &paying(task, payload(&nonce("1")))).await?;
+        let done = say(&shop, &paying(task, &payload(&nonce("1")))).await?;
         let task = &done.body["result"];
         assert_eq!(task["status"]["state"], "completed", "{}", done.body);
         assert_eq!(task["metadata"]["x402.payment.status"], "payment-completed");
@@ -66,7 +66,7 @@ async fn who_streams_is_asked_as_well() -> Result {
     let task =
         if task["kind"] == "task" { task.clone() } else { shop.task(&task["taskId"]).await? };
     assert_eq!(task["status"]["state"], "input-required");
-    let paid = paying(&task, payload(&nonce("1")));
+    let paid = paying(&task, &payload(&nonce("1")));
     let (_, events) = shop.stream(&paid, &[("X-A2A-Extensions", V0_2)]).await?;
     assert_eq!(events.last().expect("events")["result"]["status"]["state"], "completed");
     shop.until_payment("delivered").await?;
@@ -85,7 +85,7 @@ async fn a_bad_payment_may_be_mended_twice() -> Result {
         (cheap, "INVALID_AMOUNT", "input-required"),
         (json!("nonsense"), "INVALID_SIGNATURE", "failed"),
     ] {
-        let tried = say(&shop, &paying(&json!({ "id": id }), payload)).await?;
+        let tried = say(&shop, &paying(&json!({ "id": id }), &payload)).await?;
         let task = &tried.body["result"];
         assert_eq!(task["status"]["state"], state, "{}", tried.body);
         let says = &task["status"]["message"]["metadata"];
@@ -106,12 +106,12 @@ async fn a_payment_that_bounces_may_be_followed_by_a_good_one() -> Result {
     let shop = Shop::open().await?;
     let asked = say(&shop, &message("hello")).await?;
     let task = &asked.body["result"];
-    let bounced = say(&shop, &paying(task, payload(&nonce("fa11")))).await?;
+    let bounced = say(&shop, &paying(task, &payload(&nonce("fa11")))).await?;
     let bounced = &bounced.body["result"];
     assert_eq!(bounced["status"]["state"], "input-required", "{bounced}");
     assert_eq!(bounced["metadata"]["x402.payment.error"], "SETTLEMENT_FAILED");
     assert!(bounced["status"]["message"]["metadata"]["x402.payment.required"].is_object());
-    let done = say(&shop, &paying(task, payload(&nonce("1")))).await?;
+    let done = say(&shop, &paying(task, &payload(&nonce("1")))).await?;
     let done = &done.body["result"];
     assert_eq!(done["status"]["state"], "completed", "{done}");
     let successes: Vec<_> = done["metadata"]["x402.payment.receipts"]
@@ -130,7 +130,7 @@ async fn whoever_will_not_pay_says_so() -> Result {
     let shop = Shop::open().await?;
     let asked = say(&shop, &message("hello")).await?;
     let task = &asked.body["result"];
-    let mut declines = paying(task, Value::Null);
+    let mut declines = paying(task, &Value::Null);
     declines["message"]["metadata"] = json!({ "x402.payment.status": "payment-rejected" });
     let over = say(&shop, &declines).await?;
     assert_eq!(over.body["result"]["status"]["state"], "canceled", "{}", over.body);
@@ -151,7 +151,7 @@ async fn a_word_without_a_payment_changes_nothing() -> Result {
     let refused = shop.call("message/send", &idle, &[]).await?;
     assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
     // And a payment that nobody asked for is none.
-    let paid = shop.call("message/send", &paying(task, payload(&nonce("1"))), &[]).await?;
+    let paid = shop.call("message/send", &paying(task, &payload(&nonce("1"))), &[]).await?;
     assert_eq!(paid.status, StatusCode::PAYMENT_REQUIRED);
     assert_eq!(shop.worked(), 0);
     Ok(())
@@ -190,7 +190,7 @@ async fn v1_is_read_inside_a_task() -> Result {
     let v1 = json!({
         "x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": v2["payload"],
     });
-    let done = say(&shop, &paying(task, v1.clone())).await?;
+    let done = say(&shop, &paying(task, &v1)).await?;
     assert_eq!(done.body["result"]["status"]["state"], "completed", "{}", done.body);
     let header = bindu_x402::header::encode(&v1);
     let refused = shop.call("message/send", &message("x"), &[("X-PAYMENT", &header)]).await?;
@@ -206,7 +206,7 @@ async fn a_paid_task_that_pauses_keeps_its_receipt() -> Result {
     let shop = Shop::open().await?;
     let asked = say(&shop, &message("ask")).await?;
     let task = &asked.body["result"];
-    let mut paid = paying(task, payload(&nonce("1")));
+    let mut paid = paying(task, &payload(&nonce("1")));
     paid["message"]["parts"] = json!([{ "kind": "text", "text": "ask" }]);
     let paused = say(&shop, &paid).await?;
     let paused = &paused.body["result"];
@@ -230,7 +230,7 @@ async fn the_same_mistake_counts_each_time() -> Result {
     for (nonces, state) in
         [("bad0", "input-required"), ("bad0", "input-required"), ("bad0", "failed")]
     {
-        let tried = say(&shop, &paying(&id, payload(&nonce(nonces)))).await?;
+        let tried = say(&shop, &paying(&id, &payload(&nonce(nonces)))).await?;
         assert_eq!(tried.body["result"]["status"]["state"], state, "{}", tried.body);
     }
     Ok(())

@@ -72,9 +72,9 @@ async fn a_stream_is_paid_for_before_it_works() -> Result {
     let last = &events.last().expect("events")["result"];
     assert_eq!(last["status"]["state"], "failed");
     assert_eq!(shop.worked(), 1);
-    let states: Vec<_> =
+    let went_through: Vec<_> =
         events.iter().filter_map(|event| event["result"]["status"]["state"].as_str()).collect();
-    assert!(!states.contains(&"working"), "{states:?}");
+    assert!(!went_through.contains(&"working"), "{went_through:?}");
     shop.assert_balanced().await
 }
 

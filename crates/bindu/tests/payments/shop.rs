@@ -197,7 +197,8 @@ impl Shop {
             .collect();
         let mut moved: Vec<_> =
             self.facilitator.chain().into_iter().map(|moved| moved.nonce).collect();
-        (paid.sort(), moved.sort());
+        paid.sort();
+        moved.sort();
         assert_eq!(paid, moved);
         let open: Vec<_> = payments.iter().filter(|payment| !payment.state.is_final()).collect();
         assert!(open.is_empty(), "{open:?}");

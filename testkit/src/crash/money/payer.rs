@@ -77,10 +77,12 @@ pub(super) async fn call(
     headers: &[(&str, &str)],
 ) -> Said {
     let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
-    let headers: String =
-        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let mut head = String::new();
+    for (name, value) in headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
     let request = format!(
-        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}\
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{head}\
          content-length: {}\r\n\r\n{body}",
         body.len()
     );
