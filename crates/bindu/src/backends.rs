@@ -84,7 +84,7 @@ impl Backends {
     #[cfg(feature = "x402")]
     #[cfg_attr(
         not(feature = "redis"),
-        expect(clippy::unused_async, clippy::unused_self, unused_variables, reason = "no Redis")
+        expect(clippy::unused_async, unused_variables, reason = "no Redis")
     )]
     pub(crate) async fn nonces(
         &self,

@@ -4,4 +4,6 @@ mod bids;
 mod faults;
 mod in_task;
 mod over_http;
+#[cfg(feature = "grpc")]
+mod sdk;
 mod shop;

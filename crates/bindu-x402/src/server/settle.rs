@@ -284,7 +284,7 @@ impl ResourceServer {
     fn pause(&self, payment: &Payment, now: Timestamp) -> Duration {
         let age = SystemTime::from(now).duration_since(payment.created.into());
         let half = age.unwrap_or_default() / 2;
-        half.clamp(self.0.patience.first_pause, self.0.patience.longest_pause)
+        half.max(self.0.patience.first_pause).min(self.0.patience.longest_pause)
     }
 }
 

@@ -92,9 +92,9 @@ impl Hook {
         for payment in self.server.ledger().payments_of(id).await? {
             if payment.state == PaymentState::Settled {
                 // What was stored counts, even if the caller has cleared it away since.
-                let state = match stored {
+                let state = match stored.filter(|record| record.owner == payment.owner) {
                     Some(record) => Some(record.task.status.state),
-                    None => state_of(&self.tasks, id).await?,
+                    None => state_of(&self.tasks, &payment).await?,
                 };
                 look_at(&self.server, &self.tasks, payment, state).await?;
             }

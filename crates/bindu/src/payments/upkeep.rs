@@ -1,9 +1,10 @@
 //! What was left behind is seen to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bindu_protocol::{JsonObject, TaskId, TaskState, Timestamp, payment};
-use bindu_storage::{BoxError, Payment, PaymentState};
+use bindu_storage::{BoxError, Payment, PaymentState, Record};
 use bindu_tasks::Tasks;
 use bindu_x402::{Next, ResourceServer, remarks};
 use tokio::task::JoinSet;
@@ -111,7 +112,7 @@ async fn reconcile(server: &ResourceServer, tasks: &Tasks) {
 
 async fn see_to(server: &ResourceServer, tasks: &Tasks, payment: Payment) {
     let key = payment.key.clone();
-    let seen = match state_of(tasks, &payment.task).await {
+    let seen = match state_of(tasks, &payment).await {
         Ok(state) => look_at(server, tasks, payment, state).await,
         Err(error) => Err(error),
     };
@@ -120,9 +121,18 @@ async fn see_to(server: &ResourceServer, tasks: &Tasks, payment: Payment) {
     }
 }
 
-/// In which state a task is, if it is there.
-pub(super) async fn state_of(tasks: &Tasks, id: &TaskId) -> Result<Option<TaskState>, BoxError> {
-    Ok(tasks.storage().load(id).await?.map(|record| record.task.status.state))
+/// The task of a payment, if it is there. One of the same id that somebody else has is another.
+async fn task_of(tasks: &Tasks, payment: &Payment) -> Result<Option<Arc<Record>>, BoxError> {
+    let record = tasks.storage().load(&payment.task).await?;
+    Ok(record.filter(|record| record.owner == payment.owner))
+}
+
+/// In which state the task of a payment is, if it is there.
+pub(super) async fn state_of(
+    tasks: &Tasks,
+    payment: &Payment,
+) -> Result<Option<TaskState>, BoxError> {
+    Ok(task_of(tasks, payment).await?.map(|record| record.task.status.state))
 }
 
 /// Looks at one payment, and has its task say and do what follows from it.
@@ -148,7 +158,7 @@ pub(super) async fn look_at(
 
 /// What a task that was paid for in vain is to say, if it does not yet.
 async fn orphaned(tasks: &Tasks, payment: &Payment) -> Result<Option<JsonObject>, BoxError> {
-    let Some(record) = tasks.storage().load(&payment.task).await? else { return Ok(None) };
+    let Some(record) = task_of(tasks, payment).await? else { return Ok(None) };
     let before = record.task.metadata.as_ref();
     let says = before.and_then(|before| before.get(payment::STATUS));
     if says.is_some_and(|says| says == payment::status::ORPHANED) {
