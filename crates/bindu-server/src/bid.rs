@@ -11,6 +11,9 @@ use crate::error_response::Failure;
 use crate::payment::{self, Step};
 use crate::rpc::Call;
 
+/// How many bids may wait to be decided at one time: they cost nothing, and nobody else ends them.
+const MAX_UNDECIDED: u64 = 1_000;
+
 /// Says what is to be done with a message: a bid costs nothing, all else what it costs.
 pub(crate) async fn step(
     call: &Call,
@@ -28,6 +31,9 @@ pub(crate) async fn step(
         }
         (Preview::Begins, Bidding::Asked) => {
             let request = request(&submission.message).map_err(|reason| refused(&reason))?;
+            if undecided(call).await.map_err(told)? >= MAX_UNDECIDED {
+                return Err(told(TaskError::Busy));
+            }
             let answer = call.server().assess(&request, call.remote()).await;
             submission.wait = Some(bid(&answer));
         }
@@ -36,6 +42,13 @@ pub(crate) async fn step(
     }
     submission.only = Some(preview.only());
     Ok(Step::Submit(submission.into(), None))
+}
+
+/// How many bids wait to be decided.
+async fn undecided(call: &Call) -> Result<u64, TaskError> {
+    let counted = call.server().tasks.storage().count().await?;
+    let bids = counted.iter().find(|(state, _)| *state == TaskState::NegotiationBidSubmitted);
+    Ok(bids.map_or(0, |(_, count)| *count))
 }
 
 /// What a message asks the agent to bid for.

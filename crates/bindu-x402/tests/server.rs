@@ -171,7 +171,11 @@ async fn a_guard_that_is_shared_is_asked_too() -> Tested {
 
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_again_until_it_is_known() -> Tested {
-    let patience = Patience { first_pause: Duration::ZERO, ..Patience::default() };
+    let patience = Patience {
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        ..Patience::default()
+    };
     let stall = Stall::open(patience).await?;
     stall.facilitator.behave("0x1", Behaviour::SettledThen500);
     let task = TaskId::random();
@@ -193,7 +197,11 @@ async fn a_lost_answer_is_asked_for_again_until_it_is_known() -> Tested {
 
 #[tokio::test]
 async fn a_no_after_a_lost_answer_is_not_believed() -> Tested {
-    let patience = Patience { first_pause: Duration::ZERO, ..Patience::default() };
+    let patience = Patience {
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        ..Patience::default()
+    };
     let stall = Stall::open(patience).await?;
     stall.facilitator.refuse_repeats(true);
     stall.facilitator.behave("0x1", Behaviour::SettledThen500);
@@ -209,8 +217,12 @@ async fn a_no_after_a_lost_answer_is_not_believed() -> Tested {
 
 #[tokio::test]
 async fn whoever_was_never_asked_has_taken_nothing() -> Tested {
-    let patience =
-        Patience { work: Duration::ZERO, first_pause: Duration::ZERO, ..Patience::default() };
+    let patience = Patience {
+        work: Duration::ZERO,
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        ..Patience::default()
+    };
     let stall = Stall::open(patience.clone()).await?;
     let task = TaskId::random();
     let payment = stall.accept("1", &task).await?;

@@ -140,3 +140,17 @@ async fn a_stream_ends_with_the_bid_and_goes_on_with_the_work() -> Result {
     running.stop(LONG).await;
     Ok(())
 }
+
+#[tokio::test]
+async fn bids_that_nobody_decides_do_not_pile_up() -> Result {
+    let (running, caller, _) = start(reader()?).await?;
+    for _ in 0..1_000 {
+        caller.result("message/send", saying("pdf", "bid", None)).await?;
+    }
+    let (status, refused) = caller.call("message/send", saying("pdf", "bid", None)).await?;
+    assert_eq!(status, http::StatusCode::SERVICE_UNAVAILABLE, "{refused}");
+    // Work goes on.
+    assert_eq!(state(&caller.send("pdf").await?), "completed");
+    running.stop(LONG).await;
+    Ok(())
+}
