@@ -28,7 +28,7 @@ const END: Duration = Duration::from_secs(30);
 const LOG: &str = "agents.log";
 
 /// What is among the addresses and is no agent.
-const SIDECARS: [&str; 1] = ["hydra"];
+const SIDECARS: [&str; 2] = ["facilitator", "hydra"];
 
 /// How often something is looked at that nobody tells of.
 const BEAT: Duration = Duration::from_millis(20);
